@@ -1,0 +1,207 @@
+"""Every error that can reach a reader, as one tree.
+
+    RillError
+    |-- ConversationNotFound          404
+    |-- PromptRefused                 422
+    |   |-- PromptEmpty
+    |   `-- PromptTooLong             413
+    |-- TurnRunning                   409
+    |-- TurnNotRunning                409
+    |-- NothingToRetry                409
+    |-- BadRequest                    400
+    |-- CrossOriginRefused            403
+    |-- StoreUnavailable              503
+    |-- ProviderError                 502
+    |   |-- KeyRejected, ModelUnknown, TooManyRequests, PromptTooLongForModel, RequestRefused
+    |   |-- EndpointFailed, EndpointUnreachable, EndpointSilent, NotAChatEndpoint
+    |   `-- EmptyReply, BrokenReply, ModelNotReady, FunctionFailed
+    `-- SettingsInvalid               (at start-up only)
+
+Each class carries its HTTP status and a sentence for the reader. What the operator needs besides is `detail`, which goes
+to the log and never to a page.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RillError(Exception):
+    """Something that the reader is told in one sentence; `detail` is for the operator's log only."""
+
+    status: ClassVar[int] = 500
+    cause: ClassVar[str] = "error"
+    sentence: str = "Something went wrong here. Please try again."
+
+    def __init__(self, sentence: str | None = None, *, detail: str = "") -> None:
+        if sentence is not None:
+            self.sentence = sentence
+        self.detail = detail
+        super().__init__(detail or self.sentence)
+
+
+class ConversationNotFound(RillError):
+    """No such conversation, or another reader's: the two look alike on purpose."""
+
+    status = 404
+    cause = "conversation_not_found"
+    sentence = "There is no such conversation in this browser."
+
+
+class PromptRefused(RillError):
+    status = 422
+    cause = "prompt_refused"
+
+
+class PromptEmpty(PromptRefused):
+    cause = "prompt_empty"
+    sentence = "The message is empty. Write something first."
+
+
+class PromptTooLong(PromptRefused):
+    status = 413
+    cause = "prompt_too_long"
+
+    def __init__(self, length_chars: int, limit_chars: int) -> None:
+        super().__init__(
+            f"The message has {length_chars:,} characters; at most {limit_chars:,} can be sent. "
+            "Shorten it or send it in parts."
+        )
+
+
+class TurnRunning(RillError):
+    status = 409
+    cause = "turn_running"
+    sentence = "A reply is still being written. Wait for it or stop it, then send this."
+
+
+class TurnNotRunning(RillError):
+    """A Stop that came after the end; routes treat it as success."""
+
+    status = 409
+    cause = "turn_not_running"
+    sentence = "This reply has already ended."
+
+
+class NothingToRetry(RillError):
+    status = 409
+    cause = "nothing_to_retry"
+    sentence = "Only the latest reply can be tried again, once it has ended."
+
+
+class BadRequest(RillError):
+    status = 400
+    cause = "bad_request"
+    sentence = "This request could not be understood."
+
+
+class CrossOriginRefused(RillError):
+    status = 403
+    cause = "cross_origin"
+    sentence = "This request came from another site, which is not allowed here."
+
+
+class StoreUnavailable(RillError):
+    status = 503
+    cause = "store_unavailable"
+    sentence = "The message could not be saved, so nothing was sent to the model. Please try again."
+
+
+class ProviderError(RillError):
+    """The model could not answer, or not to the end."""
+
+    status = 502
+    cause = "provider_error"
+    sentence = "The model could not answer."
+
+
+class KeyRejected(ProviderError):
+    cause = "key_rejected"
+    sentence = "The model service rejected this server's key. Whoever runs this server has to check it."
+
+
+class ModelUnknown(ProviderError):
+    cause = "model_unknown"
+    sentence = "The model service does not know the model that is set here. Whoever runs this server has to choose another."
+
+
+class TooManyRequests(ProviderError):
+    cause = "too_many_requests"
+    sentence = "The model service is busy or its quota is used up. Wait a moment, then try again."
+
+
+class PromptTooLongForModel(ProviderError):
+    cause = "too_long_for_model"
+    sentence = "The conversation has become too long for this model. Start a new one, or shorten the message."
+
+
+class RequestRefused(ProviderError):
+    cause = "request_refused"
+    sentence = "The model service refused this request."
+
+
+class EndpointFailed(ProviderError):
+    cause = "endpoint_failed"
+    sentence = "The model service had an error of its own. Try again."
+
+
+class EndpointUnreachable(ProviderError):
+    cause = "endpoint_unreachable"
+    sentence = "The model service cannot be reached. Try again in a moment."
+
+
+class EndpointSilent(ProviderError):
+    cause = "endpoint_silent"
+    sentence = "The model service stopped answering. Try again."
+
+
+class NotAChatEndpoint(ProviderError):
+    cause = "not_a_chat_endpoint"
+    sentence = "What answered at the model's address is no model service. Whoever runs this server has to check the address."
+
+
+class EmptyReply(ProviderError):
+    cause = "empty_reply"
+    sentence = "The model answered with nothing. Try again."
+
+
+class BrokenReply(ProviderError):
+    """The stream ended before the model said that it was done."""
+
+    cause = "broken_reply"
+    sentence = "The connection to the model broke before the reply was whole. Try again."
+
+
+class ModelNotReady(ProviderError):
+    status = 503
+    cause = "model_not_ready"
+    sentence = "No model is ready to answer."
+
+
+class FunctionFailed(ProviderError):
+    cause = "function_failed"
+    sentence = "The reply function of this app failed. Try again; its log says why."
+
+
+class SettingsInvalid(RillError):
+    cause = "settings_invalid"
+
+
+_INTERRUPTED = "The server stopped while this was being written. What was written is kept."
+_SENTENCES_WITHOUT_ERROR = {
+    "length": "The reply was cut at the model's length limit.",
+    "content_filter": "The model's content filter ended this reply.",
+    "too_large": "The reply grew beyond what is kept here, so it was ended.",
+    "interrupted": _INTERRUPTED,
+    "internal": "Something went wrong here while this was being written. Try again.",
+}
+
+
+def _subclasses(cls: type[RillError]) -> list[type[RillError]]:
+    return [cls, *(found for sub in cls.__subclasses__() for found in _subclasses(sub))]
+
+
+def sentence(cause: str) -> str:
+    """Say in the reader's words what `Message.cause` names; a cause of a newer version gets a general sentence."""
+    by_cause = {cls.cause: cls.sentence for cls in _subclasses(RillError)}
+    return _SENTENCES_WITHOUT_ERROR.get(cause) or by_cause.get(cause, RillError.sentence)

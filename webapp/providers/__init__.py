@@ -1,0 +1,43 @@
+"""What streams chunks for messages: a model behind an endpoint, a local one, a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol, TypedDict
+
+from webapp.domain import Chunk, Model
+
+
+class ChatMessage(TypedDict):
+    """One message in the form that OpenAI's API made common: `role` is "system", "user" or "assistant"."""
+
+    role: str
+    content: str
+
+
+class Provider(Protocol):
+    """What any provider promises.
+
+    `stream` may be called concurrently. Closing its generator, or cancelling the task that reads it, ends the work
+    at its source at once (for an endpoint: closes the connection).
+    """
+
+    @property
+    def model(self) -> Model:
+        """What answers now, and whether it is ready; cheap, asked for on every page."""
+
+    async def open(self) -> None:
+        """Start what has to be started, without waiting until it is ready."""
+
+    async def close(self) -> None:
+        """End everything that `open` started."""
+
+    async def check(self) -> None:
+        """Raise a `ProviderError` unless an answer could begin now."""
+
+    def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+        """Stream a reply to `messages`, oldest first: text chunks, then one `FinishChunk`.
+
+        A stream that ends without a `FinishChunk` was cut. Raises a `ProviderError` for everything that a reader has
+        to be told.
+        """

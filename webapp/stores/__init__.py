@@ -1,0 +1,67 @@
+"""The durable truth: conversations and their messages.
+
+Every query is by owner, so that object-level authorisation lives here and in no route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from webapp.domain import BegunTurn, Conversation, ConversationId, ReaderId, RequestId, TurnState
+
+
+class Store(Protocol):
+    """What any store promises.
+
+    All methods may be called concurrently from one event loop. None holds a connection, a lock or a transaction after
+    it has returned. Failures of the database itself are raised as `StoreUnavailable`.
+    """
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date."""
+
+    async def close(self) -> None:
+        """Give back every connection; the store cannot be used after it."""
+
+    async def check(self) -> None:
+        """Raise `StoreUnavailable` unless a query can be answered now."""
+
+    async def create_conversation(self, owner: ReaderId, prompt: str, request_id: RequestId) -> BegunTurn:
+        """Store a first prompt with the conversation it opens, and a running, empty reply.
+
+        The same `request_id` with the same prompt from the same owner gives the conversation of the first time.
+        """
+
+    async def begin_turn(
+        self, owner: ReaderId, conversation_id: ConversationId, prompt: str, request_id: RequestId
+    ) -> BegunTurn:
+        """Store a further prompt, and a running, empty reply to it.
+
+        The same `request_id` with the same prompt in the same conversation gives the turn of the first time.
+        Raises `ConversationNotFound`, and `TurnRunning` while another reply is being written.
+        """
+
+    async def retry_turn(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> BegunTurn:
+        """Add a running, empty sibling to the reply `number` and show it; the old reply is kept.
+
+        Raises `ConversationNotFound`, and `NothingToRetry` unless that reply is the latest and has ended.
+        """
+
+    async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
+        """Give a conversation with its showing branch. Raises `ConversationNotFound`."""
+
+    async def conversations(self, owner: ReaderId, limit: int) -> Sequence[Conversation]:
+        """List an owner's conversations without messages, the latest changed first."""
+
+    async def checkpoint(self, conversation_id: ConversationId, number: int, text: str) -> None:
+        """Keep a running reply's text so far, and note that its turn is alive."""
+
+    async def end_turn(
+        self, conversation_id: ConversationId, number: int, text: str, state: TurnState, cause: str | None
+    ) -> None:
+        """Keep a reply's whole text and its final state. A turn that has ended already stays as it is."""
+
+    async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, int]]:
+        """End each running turn that gave no sign of life since then; give those that this call ended."""
