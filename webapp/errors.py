@@ -1,7 +1,9 @@
 """Every error that can reach a reader, as one tree.
 
     RillError
-    |-- ConversationNotFound          404
+    |-- NotFound                      404
+    |   `-- ConversationNotFound
+    |-- MethodNotAllowed              405
     |-- PromptRefused                 422
     |   |-- PromptEmpty
     |   `-- PromptTooLong             413
@@ -9,7 +11,7 @@
     |-- TurnNotRunning                409
     |-- NothingToRetry                409
     |-- BadRequest                    400
-    |-- CrossOriginRefused            403
+    |-- BodyTooLarge                  413
     |-- StoreUnavailable              503
     |-- ProviderError                 502
     |   |-- KeyRejected, ModelUnknown, TooManyRequests, PromptTooLongForModel, RequestRefused
@@ -17,8 +19,8 @@
     |   `-- EmptyReply, BrokenReply, ModelNotReady, FunctionFailed
     `-- SettingsInvalid               (at start-up only)
 
-Each class carries its HTTP status and a sentence for the reader. What the operator needs besides is `detail`, which goes
-to the log and never to a page.
+Each class carries its HTTP status and a sentence for the reader. What the operator needs besides is `detail`, which
+goes to the log and never to a page.
 """
 
 from __future__ import annotations
@@ -40,12 +42,23 @@ class RillError(Exception):
         super().__init__(detail or self.sentence)
 
 
-class ConversationNotFound(RillError):
+class NotFound(RillError):
+    status = 404
+    cause = "not_found"
+    sentence = "There is nothing at this address."
+
+
+class ConversationNotFound(NotFound):
     """No such conversation, or another reader's: the two look alike on purpose."""
 
-    status = 404
     cause = "conversation_not_found"
     sentence = "There is no such conversation in this browser."
+
+
+class MethodNotAllowed(RillError):
+    status = 405
+    cause = "method_not_allowed"
+    sentence = "This address does not take requests of this kind."
 
 
 class PromptRefused(RillError):
@@ -95,10 +108,10 @@ class BadRequest(RillError):
     sentence = "This request could not be understood."
 
 
-class CrossOriginRefused(RillError):
-    status = 403
-    cause = "cross_origin"
-    sentence = "This request came from another site, which is not allowed here."
+class BodyTooLarge(RillError):
+    status = 413
+    cause = "body_too_large"
+    sentence = "The message is far too long to be sent. Shorten it or send it in parts."
 
 
 class StoreUnavailable(RillError):
@@ -122,7 +135,7 @@ class KeyRejected(ProviderError):
 
 class ModelUnknown(ProviderError):
     cause = "model_unknown"
-    sentence = "The model service does not know the model that is set here. Whoever runs this server has to choose another."
+    sentence = "The model service does not know the model set here. Whoever runs this server has to choose another."
 
 
 class TooManyRequests(ProviderError):
@@ -157,7 +170,7 @@ class EndpointSilent(ProviderError):
 
 class NotAChatEndpoint(ProviderError):
     cause = "not_a_chat_endpoint"
-    sentence = "What answered at the model's address is no model service. Whoever runs this server has to check the address."
+    sentence = "What answered at the model's address is no model service. Whoever runs this server has to check it."
 
 
 class EmptyReply(ProviderError):

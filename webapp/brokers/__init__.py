@@ -8,7 +8,7 @@ from typing import Protocol
 from webapp.domain import ConversationId, Fragment, Position
 
 
-class Lagged(Exception):  # noqa: N818 - a state of the reader's, not a fault
+class Lagged(Exception):
     """The reader was too slow, or asked for a place that is no longer kept: a snapshot is needed."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from webapp.domain import BegunTurn, Conversation, ConversationId, ReaderId, RequestId, TurnState
+from webapp.domain import BegunTurn, Conversation, ConversationId, Message, ReaderId, RequestId, TurnState
 
 
 class Store(Protocol):
@@ -63,5 +63,5 @@ class Store(Protocol):
     ) -> None:
         """Keep a reply's whole text and its final state. A turn that has ended already stays as it is."""
 
-    async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, int]]:
-        """End each running turn that gave no sign of life since then; give those that this call ended."""
+    async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, Message]]:
+        """End each running turn that gave no sign of life since then; give the replies that this call ended."""
