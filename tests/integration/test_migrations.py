@@ -1,0 +1,177 @@
+"""The schema: made from nothing, left alone when it is right, refused when it is newer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.stores import ADA, PostgresServer, begin, postgres_url, query, running_postgres, sqlite_url
+from webapp.errors import SettingsInvalid
+from webapp.stores.engines import database_url
+from webapp.stores.sql import SqlStore
+from webapp.stores.tables import metadata
+
+OPEN_AND_CLOSE = """
+import asyncio, sys
+from webapp.stores.sql import SqlStore
+
+async def main():
+    store = SqlStore(sys.argv[1])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    await store.open()
+    await store.check()
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path)
+        return
+    async with postgres_url(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+async def open_and_close(url: str) -> None:
+    store = SqlStore(url)
+    try:
+        await store.open()
+    finally:
+        await store.close()
+
+
+def differences(connection: Connection) -> list[object]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+    return list(compare_metadata(context, metadata))
+
+
+def tables(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+async def test_an_empty_database_gets_the_tables_of_this_version(url: str) -> None:
+    await open_and_close(url)
+    engine = create_async_engine(database_url(url))
+    async with engine.connect() as connection:
+        found = await connection.run_sync(tables)
+        differing = await connection.run_sync(differences)
+    await engine.dispose()
+
+    assert found == {"conversations", "messages", "alembic_version"}
+    assert differing == []
+
+
+async def test_partial_and_unique_indexes_are_there(url: str) -> None:
+    await open_and_close(url)
+    schema = "sqlite_master" if url.startswith("sqlite") else "pg_indexes"
+    column = "sql" if url.startswith("sqlite") else "indexdef"
+
+    ((running,),) = await query(url, f"SELECT {column} FROM {schema} WHERE {column} LIKE '%ix_messages_running%'")
+
+    assert "WHERE" in str(running)
+    assert "'running'" in str(running)
+
+
+async def test_messages_go_with_their_conversation(url: str) -> None:
+    store = SqlStore(url)
+    await store.open()
+    await begin(store)
+    async with store._writing() as connection:
+        await connection.exec_driver_sql("DELETE FROM conversations")
+    await store.close()
+
+    assert await query(url, "SELECT * FROM messages") == []
+
+
+async def test_opening_again_changes_nothing(url: str) -> None:
+    store = SqlStore(url)
+    await store.open()
+    turn = await begin(store)
+    await store.close()
+
+    again = SqlStore(url)
+    await again.open()
+    found = await again.conversation(ADA, turn.conversation.id)
+    await again.close()
+
+    assert found == turn.conversation
+    assert await query(url, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+async def test_a_database_newer_than_this_code_is_refused_and_left_alone(url: str) -> None:
+    await open_and_close(url)
+    await query(url, "UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(SettingsInvalid) as caught:
+        await open_and_close(url)
+
+    assert "made by a newer version of Rill" in caught.value.sentence
+    assert "9999" in caught.value.sentence
+    assert await query(url, "SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+async def test_a_migration_that_fails_leaves_an_empty_database(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("after the first table")
+
+    monkeypatch.setattr("alembic.op.create_index", fail)
+    with pytest.raises(RuntimeError, match="after the first table"):
+        await open_and_close(url)
+    monkeypatch.undo()
+
+    await open_and_close(url)
+    assert await query(url, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+async def test_stores_that_open_at_once_in_one_process_do_not_collide(url: str, tmp_path: Path) -> None:
+    urls = [url, url, sqlite_url(tmp_path / "second"), url, sqlite_url(tmp_path / "third")]
+
+    await asyncio.gather(*(open_and_close(each) for each in urls))
+
+    for each in urls:
+        assert await query(each, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+async def test_processes_that_start_at_once_do_not_collide(url: str) -> None:
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-W", "error", "-c", OPEN_AND_CLOSE, url)
+    processes = [await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(4)]
+    for process in processes:
+        assert process.stdout is not None
+        await process.stdout.readline()  # All have imported what they need; now they start together.
+
+    outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+
+    assert [process.returncode for process in processes] == [0] * 4, outputs
+    assert await query(url, "SELECT version_num FROM alembic_version") == [("0001",)]
+
+
+async def test_migrating_leaves_logging_as_it_was(url: str) -> None:
+    def configured() -> list[tuple[str, int, list[logging.Handler], bool]]:
+        names = [None, "alembic", "alembic.runtime.migration", "sqlalchemy.engine", "rill.test"]
+        loggers = [logging.getLogger(name) for name in names]
+        return [(logger.name, logger.level, list(logger.handlers), logger.disabled) for logger in loggers]
+
+    before = configured()
+    await open_and_close(url)
+
+    assert configured() == before

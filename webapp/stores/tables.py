@@ -1,0 +1,114 @@
+"""The store's tables, the same for SQLite and PostgreSQL.
+
+A change here needs a migration; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    literal_column,
+)
+
+from webapp.stores.texts import storable
+
+
+class StorableText(TypeDecorator[str]):
+    """Text that any database can hold, whatever was sent; it guards ids from URLs as well as prompts."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else storable(value)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment, aware and in UTC on both sides of the store.
+
+    PostgreSQL keeps `timestamptz`. SQLite has no such type: there it is text of one width in UTC, which sorts as time
+    does, reads well in the `sqlite3` shell and is known to SQLite's own date functions.
+    """
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("A moment without a time zone cannot be stored.")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    # Every constraint has a name, so that a later migration can speak of it.
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", StorableText),
+    Column("owner", StorableText, nullable=False),
+    Column("title", StorableText, nullable=False),
+    # The number of the last message of the showing branch.
+    Column("head", Integer),
+    Column("request_key", StorableText, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("owner", "request_key"),
+    # Read from its end: both databases walk an index backwards, so it need not be a descending one.
+    Index("ix_conversations_owner_updated_at_id", "owner", "updated_at", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("conversation_id", StorableText, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False, autoincrement=False),
+    Column("parent", Integer),
+    Column("role", StorableText, nullable=False),
+    Column("text", StorableText, nullable=False),
+    Column("request_key", StorableText),
+    Column("state", StorableText),
+    Column("cause", StorableText),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("seen_alive_at", UTCDateTime),
+    PrimaryKeyConstraint("conversation_id", "number"),
+    UniqueConstraint("conversation_id", "request_key"),
+)
+
+is_running = messages.c.state == literal_column("'running'")
+"""A literal and no parameter: only so can a planner see that the partial index below answers it."""
+
+Index(
+    "ix_messages_running",
+    messages.c.seen_alive_at,
+    sqlite_where=is_running,
+    postgresql_where=is_running,
+)
