@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import RillServer, ScriptedUpstream, rill_server
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[ScriptedUpstream]:
+    """A model service that answers as the test says."""
+    service = ScriptedUpstream()
+    await service.start()
+    yield service
+    await service.stop()
+
+
+@pytest.fixture
+async def server(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[RillServer]:
+    """`rill serve` with the scripted model service behind it."""
+    async with rill_server(tmp_path, OPENAI_BASE_URL=upstream.base_url, OPENAI_API_KEY="sk-test-canary-key") as running:
+        yield running

@@ -1,0 +1,248 @@
+"""A model behind any OpenAI-compatible endpoint, asked through the `openai` SDK.
+
+The SDK brings the request, the key and the errors of the answer's head. The stream itself is read here: the SDK's chunk
+objects cost twenty times what the JSON does, and its iterator ends without an exception when a stream was cut. Only a
+`finish_reason` proves that a reply is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+import openai
+
+from webapp import errors
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, TextChunk
+from webapp.providers import ChatMessage
+from webapp.providers.sse import EventStreamParser, EventTooLarge, UpstreamEvent
+
+_FINISH_REASONS = {"length": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
+
+_AFTER_FINISH_SECONDS = 1.0
+"""How long to wait for the rest of a stream (usage, `[DONE]`) once the reply is known to be whole."""
+_AFTER_DONE_SECONDS = 0.05
+"""How long to wait for the end of the body, which mostly comes along with `[DONE]`: a new connection costs more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long an endpoint may take, in seconds.
+
+    Connecting on any network takes less than 5. A large model reads a long prompt before its first chunk, so that may
+    take 60; between two chunks 30 of silence mean that nothing more will come.
+    """
+
+    connect: float = 5.0
+    first_chunk: float = 60.0
+    silence: float = 30.0
+
+
+class EndpointProvider:
+    """Streams replies from an OpenAI-compatible endpoint.
+
+    `base_url` of `None` is OpenAI's own. `model_name` of `None` takes the first that `/models` lists. `extra_body` is
+    sent with each request, for what only some servers understand.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None,
+        api_key: str | None,
+        model_name: str | None,
+        kind: ModelKind,
+        where: str,
+        max_tokens: int | None = None,
+        extra_body: Mapping[str, object] | None = None,
+        timeouts: Timeouts | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        self._timeouts = timeouts or Timeouts()
+        self._kind, self._where = kind, where
+        self._model_name = model_name
+        self._options: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
+        self._extra_body = dict(extra_body or {})
+        silence = max(self._timeouts.first_chunk, self._timeouts.silence)
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key or "none",
+            max_retries=0,
+            http_client=httpx2.AsyncClient(
+                timeout=httpx2.Timeout(silence + 5, connect=self._timeouts.connect),
+                # Without a cap on idle connections the pool crawls after a burst (measured).
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+                follow_redirects=True,
+                trust_env=trust_env,
+            ),
+        )
+
+    @property
+    def model(self) -> Model:
+        return Model(self._kind, self._model_name or "", self._where)
+
+    async def open(self) -> None:
+        """Nothing has to be started; the first request connects."""
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def check(self) -> None:
+        """Ask for the list of models, which every compatible endpoint has; learns the model's name if none is set."""
+        names = await self._list_models()
+        if self._model_name is None:
+            self._model_name = _first(names)
+
+    async def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+        if self._model_name is None:
+            self._model_name = _first(await self._list_models())
+        with _translated():
+            async with (
+                asyncio.timeout(self._timeouts.first_chunk) as deadline,
+                aclosing(self._chunks(messages, deadline)) as chunks,
+            ):
+                async for chunk in chunks:
+                    # The deadline is for the endpoint; whoever reads this generator may take its time.
+                    deadline.reschedule(None)
+                    yield chunk
+                    deadline.reschedule(asyncio.get_running_loop().time() + self._timeouts.silence)
+
+    async def _list_models(self) -> list[str]:
+        with _translated():
+            async with asyncio.timeout(self._timeouts.connect * 2):
+                listed = await self._client.models.list()
+        if not hasattr(listed, "data") or not isinstance(listed.data, list):
+            raise errors.NotAChatEndpoint(detail="the list of models is not in OpenAI's form")
+        return [str(model.id) for model in listed.data]
+
+    async def _chunks(self, messages: Sequence[ChatMessage], deadline: asyncio.Timeout) -> AsyncGenerator[Chunk, None]:
+        request = self._client.chat.completions.with_streaming_response.create(
+            model=self._model_name or "",
+            messages=(),
+            stream=True,
+            # The SDK looks at each message of a long history one by one, for 0.1 ms each (measured); not at these.
+            extra_body={"messages": list(messages), **self._extra_body},
+            **self._options,
+        )
+        async with request as response:
+            media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if media_type == "text/html":
+                raise errors.NotAChatEndpoint(detail=f"status {response.status_code} with {media_type}")
+            async with aclosing(_events(response.http_response)) as events:
+                async for event in events:
+                    if event.data == b"[DONE]":
+                        return
+                    text, finish = _read(event)
+                    if text:
+                        yield TextChunk(text)
+                    if finish is not None:
+                        deadline.reschedule(None)
+                        await _read_rest(events)
+                        yield FinishChunk(finish)
+                        return
+
+
+async def _events(response: httpx2.Response) -> AsyncGenerator[UpstreamEvent, None]:
+    parser = EventStreamParser()
+    async for piece in response.aiter_bytes():
+        for event in parser.feed(piece):
+            yield event
+
+
+async def _read_rest(events: AsyncGenerator[UpstreamEvent, None]) -> None:
+    """Read what follows a whole reply, so that its connection can be used again; no failure matters now."""
+    with suppress(TimeoutError, httpx2.HTTPError, EventTooLarge):
+        async with asyncio.timeout(_AFTER_FINISH_SECONDS) as deadline:
+            async for event in events:
+                if event.data == b"[DONE]":
+                    deadline.reschedule(asyncio.get_running_loop().time() + _AFTER_DONE_SECONDS)
+
+
+def _read(event: UpstreamEvent) -> tuple[str, FinishReason | None]:
+    """Read one event's text and finish reason; raise for an error that came inside the stream."""
+    try:
+        body = json.loads(event.data)
+    except (ValueError, RecursionError) as error:
+        raise errors.BrokenReply(detail=f"malformed event: {type(error).__name__}") from error
+    if not isinstance(body, dict) or event.name == "error" or body.get("error"):
+        raise errors.EndpointFailed(detail=f"error inside the stream: {_error_code(body)}")
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return "", None
+    choice = choices[0]
+    delta = choice.get("delta")
+    content = delta.get("content") if isinstance(delta, dict) else None
+    reason = choice.get("finish_reason")
+    finish = _FINISH_REASONS.get(str(reason), FinishReason.STOP) if reason else None
+    return content if isinstance(content, str) else "", finish
+
+
+def _error_code(body: object) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("code") or error.get("type") or "")[:80] if isinstance(error, dict) else ""
+
+
+def _first(names: Sequence[str]) -> str:
+    if not names:
+        raise errors.ModelUnknown(detail="the endpoint lists no models; set RILL_MODEL")
+    return names[0]
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn what the SDK and its HTTP client raise into what a reader can be told.
+
+    An upstream's own message may quote the prompt or a part of the key, so that only its codes go to the log.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise errors.EndpointSilent(detail="no chunk within the time limit") from error
+    except openai.APIStatusError as error:
+        raise _from_status(error) from error
+    except openai.APITimeoutError as error:
+        raise errors.EndpointSilent(detail=_chain(error)) from error
+    except openai.APIConnectionError as error:
+        raise errors.EndpointUnreachable(detail=_chain(error)) from error
+    except openai.OpenAIError as error:
+        raise errors.EndpointFailed(detail=_chain(error)) from error
+    except httpx2.TimeoutException as error:
+        raise errors.EndpointSilent(detail=_chain(error)) from error
+    except (httpx2.HTTPError, EventTooLarge) as error:
+        raise errors.BrokenReply(detail=_chain(error)) from error
+
+
+def _chain(error: BaseException) -> str:
+    cause = error.__cause__
+    return type(error).__name__ + (f" from {type(cause).__name__}" if cause else "")
+
+
+def _from_status(error: openai.APIStatusError) -> errors.ProviderError:
+    detail = f"status {error.status_code}, code {error.code}, type {error.type}, request {error.request_id}"
+    media_type = error.response.headers.get("content-type", "")
+    match error.status_code:
+        case 401 | 403:
+            return errors.KeyRejected(detail=detail)
+        case 404 if media_type.startswith("text/html"):
+            return errors.NotAChatEndpoint(detail=detail)
+        case 404:
+            return errors.ModelUnknown(detail=detail)
+        case 429:
+            return errors.TooManyRequests(detail=detail)
+        case status if status >= 500:
+            return errors.EndpointFailed(detail=detail)
+    return _refused(error, detail)
+
+
+def _refused(error: openai.APIStatusError, detail: str) -> errors.ProviderError:
+    message = str(error.message).lower()
+    if error.code == "context_length_exceeded" or "context" in message or error.status_code == 413:
+        return errors.PromptTooLongForModel(detail=detail)
+    if error.code == "model_not_found" or ("model" in message and "not" in message):
+        return errors.ModelUnknown(detail=detail)
+    return errors.RequestRefused(detail=detail)
