@@ -1,0 +1,83 @@
+"""Which model answers: the first of these that is there.
+
+1. the endpoint that `OPENAI_API_KEY` or `OPENAI_BASE_URL` names;
+2. the file that `RILL_LOCAL_MODEL` names;
+3. a model server that already runs on this machine;
+4. the small built-in model;
+5. none, and the page says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from webapp import errors
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelState
+from webapp.providers import ChatMessage, Provider
+from webapp.providers.discovery import discover
+from webapp.providers.endpoint import EndpointProvider, Timeouts
+from webapp.providers.local import LocalProvider
+from webapp.settings import Settings
+
+
+class NoProvider:
+    """Answers nothing; says how to get a model."""
+
+    @property
+    def model(self) -> Model:
+        return Model(ModelKind.NONE, "", "", ModelState.UNAVAILABLE, "No model is set up here.")
+
+    async def open(self) -> None:
+        """Nothing has to be started."""
+
+    async def close(self) -> None:
+        """Nothing was started."""
+
+    async def check(self) -> None:
+        raise errors.ModelNotReady(_HOW_TO)
+
+    async def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+        await self.check()
+        yield FinishChunk(FinishReason.STOP)
+
+
+_HOW_TO = "No model is set up here. Set OPENAI_BASE_URL or OPENAI_API_KEY, or start Ollama, then start Rill again."
+
+
+async def choose_provider(settings: Settings) -> Provider:
+    """Choose what the settings and this machine offer; looks at local ports, for a second at most."""
+    if settings.openai_api_key or settings.openai_base_url:
+        return _endpoint(settings)
+    if settings.rill_local_model is not None:
+        return LocalProvider(data_dir=settings.rill_data_dir, model_file=settings.rill_local_model)
+    if settings.rill_discover_models:
+        found = await discover(exclude_ports=frozenset({settings.rill_port}), model_name=settings.rill_model)
+        if found is not None:
+            return found
+    if settings.rill_embedded_model:
+        return LocalProvider(data_dir=settings.rill_data_dir)
+    return NoProvider()
+
+
+def _endpoint(settings: Settings) -> EndpointProvider:
+    key, url = settings.openai_api_key, settings.openai_base_url
+    return EndpointProvider(
+        base_url=url,
+        api_key=key.get_secret_value() if key else None,
+        model_name=settings.rill_model,
+        kind=ModelKind.ENDPOINT,
+        where=(urlsplit(url).hostname or url) if url else "OpenAI",
+        trust_env=not _is_loopback(url),
+        timeouts=Timeouts(first_chunk=settings.rill_first_chunk_seconds, silence=settings.rill_silence_seconds),
+    )
+
+
+def _is_loopback(url: str | None) -> bool:
+    """Tell whether a URL is on this machine, where a proxy has no business."""
+    host = (urlsplit(url).hostname or "") if url else ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
