@@ -1,0 +1,126 @@
+"""The broker of a single process: feeds are lists in memory, and publishing is a few appends.
+
+Bounds: a feed keeps the running turn's fragments up to `KEPT_BYTES`, for readers who resume by position; a subscription
+keeps what its reader has not fetched yet up to `WAITING_BYTES`. Beyond either, the reader is told that it lagged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from webapp.brokers import Lagged
+from webapp.domain import ConversationId, Fragment, FragmentKind, Position
+
+KEPT_BYTES = 1_048_576
+WAITING_BYTES = 262_144
+
+
+class MemorySubscription:
+    """One reader's queue; see `webapp.brokers.Subscription`."""
+
+    def __init__(self, feed: _Feed, backlog: Sequence[Fragment] | None) -> None:
+        self._feed = feed
+        self._waiting: list[Fragment] = list(backlog or ())
+        self._waiting_bytes = 0
+        self._has_lagged = backlog is None
+        self._wake = asyncio.Event()
+        if self._waiting or self._has_lagged:
+            self._wake.set()
+
+    def put(self, fragment: Fragment) -> None:
+        self._waiting.append(fragment)
+        self._waiting_bytes += len(fragment.html)
+        if self._waiting_bytes > WAITING_BYTES:
+            # Nothing is worth keeping once a snapshot is due, and the snapshot will cover it all.
+            self._clear()
+            self._has_lagged = True
+        self._wake.set()
+
+    async def next(self) -> Sequence[Fragment]:
+        await self._wake.wait()
+        self._wake.clear()
+        if self._has_lagged:
+            self._has_lagged = False
+            self._clear()
+            raise Lagged
+        waiting = self._waiting
+        self._clear()
+        return waiting
+
+    def _clear(self) -> None:
+        self._waiting, self._waiting_bytes = [], 0
+
+    def __enter__(self) -> MemorySubscription:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._feed.subscriptions.discard(self)
+        self._feed.drop_if_idle()
+
+
+class _Feed:
+    """The present subscriptions of one conversation, and its running turn's fragments."""
+
+    def __init__(self, feeds: dict[ConversationId, _Feed], conversation_id: ConversationId) -> None:
+        self._feeds, self._conversation_id = feeds, conversation_id
+        self.subscriptions: set[MemorySubscription] = set()
+        self._kept: deque[Fragment] = deque()
+        self._kept_bytes = 0
+        self._is_running = False
+
+    def publish(self, fragment: Fragment) -> None:
+        if fragment.kind is FragmentKind.BEGAN:
+            self._kept.clear()
+            self._kept_bytes = 0
+        self._is_running = fragment.kind is not FragmentKind.ENDED
+        self._keep(fragment)
+        for subscription in self.subscriptions:
+            subscription.put(fragment)
+        self.drop_if_idle()
+
+    def after(self, position: Position | None) -> Sequence[Fragment] | None:
+        """Give the kept fragments after a position; `None` when some of them are not kept."""
+        if position is None:
+            return ()
+        if not self._kept or position < self._whole_from():
+            return None
+        return [fragment for fragment in self._kept if fragment.position > position]
+
+    def _whole_from(self) -> Position:
+        """The earliest position after which nothing is missing here."""
+        first = self._kept[0]
+        return Position(first.position.turn, -1) if first.kind is FragmentKind.BEGAN else first.position
+
+    def drop_if_idle(self) -> None:
+        if not self.subscriptions and not self._is_running:
+            self._feeds.pop(self._conversation_id, None)
+
+    def _keep(self, fragment: Fragment) -> None:
+        self._kept.append(fragment)
+        self._kept_bytes += len(fragment.html)
+        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
+            self._kept_bytes -= len(self._kept.popleft().html)
+
+
+class MemoryBroker:
+    """See `webapp.brokers.Broker`."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[ConversationId, _Feed] = {}
+
+    def publish(self, conversation_id: ConversationId, fragment: Fragment) -> None:
+        self._feed(conversation_id).publish(fragment)
+
+    def subscribe(self, conversation_id: ConversationId, after: Position | None = None) -> MemorySubscription:
+        feed = self._feed(conversation_id)
+        subscription = MemorySubscription(feed, feed.after(after))
+        feed.subscriptions.add(subscription)
+        return subscription
+
+    def _feed(self, conversation_id: ConversationId) -> _Feed:
+        feed = self._feeds.get(conversation_id)
+        if feed is None:
+            feed = self._feeds[conversation_id] = _Feed(self._feeds, conversation_id)
+        return feed

@@ -1,0 +1,178 @@
+"""The one way in which any transport follows a conversation: subscribe, then a snapshot, then what comes after it.
+
+Page load, reconnect, second tab, second device and fallback all take this way; a delta is given at most once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from webapp.brokers import Lagged
+from webapp.domain import (
+    BegunTurn,
+    Conversation,
+    ConversationId,
+    Fragment,
+    FragmentKind,
+    Position,
+    ReaderId,
+    Role,
+    TurnState,
+)
+from webapp.turns import Turns
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A conversation as it is at a position of its feed, with a running reply's text so far."""
+
+    conversation: Conversation
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A sign that the feed is alive, every `BEAT_SECONDS` while a reader follows it."""
+
+
+BEAT_SECONDS = 10.0
+"""The page says that the connection is lost after 25 seconds without a beat: two may be missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """What one turn's reply grew by."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How one turn ended."""
+
+    state: TurnState
+    cause: str | None
+
+
+async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationId) -> Snapshot:
+    """Read a conversation as it is now. Raises `ConversationNotFound`."""
+    conversation = await turns.store.conversation(owner, conversation_id)
+    turn = turns.running(conversation_id)
+    if conversation.running is not None and turn is None:
+        # The turn ended while the store was read; or it runs in another process, and its checkpoint is what is known.
+        conversation = await turns.store.conversation(owner, conversation_id)
+        turn = turns.running(conversation_id)
+    if turn is not None and conversation.running is not None and turn.reply.number == conversation.running.number:
+        showing = replace(conversation.running, text=turn.text)
+        return Snapshot(replace(conversation, messages=(*conversation.messages[:-1], showing)), turn.position)
+    return Snapshot(conversation, _position(conversation))
+
+
+def _position(conversation: Conversation) -> Position:
+    last = conversation.messages[-1] if conversation.messages else None
+    if last is None or last.role is not Role.ASSISTANT:
+        return Position(0, 0)
+    return Position(last.number, 0 if last.is_running else Position.END)
+
+
+async def follow(
+    turns: Turns, owner: ReaderId, conversation_id: ConversationId, after: Position | None = None
+) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
+    """Follow a conversation for ever: a snapshot first, then fragments in order, each at most once, and beats.
+
+    With `after`, the snapshot is left out if everything since that position is still at hand. A reader too slow for
+    the feed gets a fresh snapshot. Raises `ConversationNotFound` at the first step.
+    """
+    if after is not None:
+        await turns.store.conversation(owner, conversation_id)  # A snapshot would have asked by itself.
+    async with aclosing(_follow(turns, owner, conversation_id, after)) as feed:
+        async for item in feed:
+            yield item
+
+
+def follow_turn(
+    turns: Turns, owner: ReaderId, begun: BegunTurn
+) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
+    """Follow a feed from the first fragment of a turn that this owner has just begun."""
+    return _follow(turns, owner, begun.conversation.id, Position(begun.reply.number, -1))
+
+
+async def _follow(
+    turns: Turns, owner: ReaderId, conversation_id: ConversationId, after: Position | None
+) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
+    with turns.broker.subscribe(conversation_id, after) as subscription:
+        position = after or Position(-1, 0)
+        if after is None:
+            now = await snapshot(turns, owner, conversation_id)
+            position = now.position
+            yield now
+        loop = asyncio.get_running_loop()
+        next_beat = loop.time() + BEAT_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout_at(next_beat):
+                    fragments = await subscription.next()
+            except TimeoutError:
+                next_beat = loop.time() + BEAT_SECONDS
+                yield Beat()
+                continue
+            except Lagged:
+                now = await snapshot(turns, owner, conversation_id)
+                if now.position != position:
+                    position = now.position
+                    yield now
+                continue
+            fresh = [fragment for fragment in fragments if fragment.position > position]
+            if fresh:
+                position = fresh[-1].position
+                yield fresh
+
+
+def follow_reply(
+    turns: Turns, owner: ReaderId, conversation_id: ConversationId, number: int
+) -> AsyncGenerator[TextPiece | TurnEnd, None]:
+    """Follow one reply as plain text, from its first character to its end, each character once.
+
+    Raises `ConversationNotFound` at the first step.
+    """
+    return _read_reply(follow(turns, owner, conversation_id, Position(number, 0)), number)
+
+
+def follow_begun_reply(turns: Turns, owner: ReaderId, begun: BegunTurn) -> AsyncGenerator[TextPiece | TurnEnd, None]:
+    """Follow the reply of a turn that this owner has just begun, as `follow_reply` does."""
+    return _read_reply(follow_turn(turns, owner, begun), begun.reply.number)
+
+
+async def _read_reply(
+    items: AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None], number: int
+) -> AsyncGenerator[TextPiece | TurnEnd, None]:
+    sent = 0
+    async with aclosing(items) as feed:
+        async for item in feed:
+            for news in _news(item, number, sent):
+                yield news
+                if isinstance(news, TurnEnd):
+                    return
+                sent += len(news.text)
+
+
+def _news(item: Snapshot | Sequence[Fragment] | Beat, number: int, sent_chars: int) -> list[TextPiece | TurnEnd]:
+    """Tell what an item of a feed says about one reply, of which `sent_chars` characters are known."""
+    if isinstance(item, Beat):
+        return []
+    if isinstance(item, Snapshot):
+        message = next((m for m in item.conversation.messages if m.number == number), None)
+        if message is None:
+            # Another reply took this one's place, so this one had ended.
+            return [TurnEnd(TurnState.STOPPED, None)]
+        told: list[TextPiece | TurnEnd] = [TextPiece(piece)] if (piece := message.text[sent_chars:]) else []
+        return told if message.is_running else [*told, TurnEnd(message.state or TurnState.FINISHED, message.cause)]
+    told = []
+    for fragment in item:
+        if fragment.position.turn == number:
+            told += [TextPiece(fragment.text)] if fragment.text else []
+            told += [TurnEnd(fragment.state, fragment.cause)] if fragment.kind is FragmentKind.ENDED else []
+    return told
