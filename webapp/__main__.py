@@ -1,0 +1,5 @@
+"""`python -m webapp` is `rill`."""
+
+from webapp.cli import main
+
+main()

@@ -1,0 +1,137 @@
+"""The app: puts the parts together. Only this module and `model_choice` name concrete classes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+import structlog
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route, WebSocketRoute
+
+from webapp import errors
+from webapp.assets import Assets
+from webapp.brokers.memory import MemoryBroker
+from webapp.domain import ModelState
+from webapp.model_choice import choose_provider
+from webapp.providers import Provider
+from webapp.providers.function import FunctionProvider, ReplyFunction
+from webapp.rendering import Renderer
+from webapp.routes import answers, conversations, messages, operations, turns
+from webapp.security import Guard, load_secret
+from webapp.services import Services
+from webapp.settings import Settings, read
+from webapp.stores.sql import SqlStore
+from webapp.turns import SILENT_TURN_SECONDS, TurnLimits, Turns
+
+log = structlog.get_logger()
+
+FIRST_LOOK_SECONDS = 2.0
+"""How long the start waits to learn the model's name; an endpoint that is down must not keep the page away."""
+
+
+def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None = None) -> Starlette:
+    """Make the whole product as an ASGI app.
+
+    `reply` is an async generator function that takes the conversation, oldest message first, as a list of
+    `{"role": ..., "content": ...}`, and yields the reply piece by piece; it then answers instead of a model.
+    `settings` of `None` reads the environment and `.env`. Raises `SettingsInvalid`, and `TypeError` for a `reply` of
+    another kind.
+    """
+    settings = settings or read()
+    provider = FunctionProvider(reply) if reply is not None else None
+    secret = settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
+    return Starlette(
+        routes=_routes(),
+        middleware=[
+            Middleware(
+                Guard,
+                secret=secret,
+                allowed_hosts=settings.rill_allowed_hosts,
+                allowed_origins=settings.rill_allowed_origins,
+            ),
+            Middleware(GZipMiddleware, compresslevel=6),
+        ],
+        exception_handlers={
+            errors.RillError: answers.refused,
+            404: answers.not_found,
+            405: answers.method_not_allowed,
+            400: answers.bad_request,
+            Exception: answers.failed,
+        },
+        lifespan=_lifespan(settings, secret, provider),
+    )
+
+
+def _routes() -> list[Route | WebSocketRoute]:
+    return [
+        Route("/", conversations.new, methods=["GET"]),
+        Route("/messages", messages.create_first, methods=["POST"]),
+        Route("/c/{conversation_id}", conversations.show, methods=["GET"]),
+        Route("/c/{conversation_id}/messages", messages.create, methods=["POST"]),
+        Route("/c/{conversation_id}/stream", conversations.stream, methods=["GET"]),
+        WebSocketRoute("/c/{conversation_id}/stream", conversations.socket),
+        Route("/c/{conversation_id}/fallback", conversations.fallback, methods=["GET"]),
+        Route("/c/{conversation_id}/turn", turns.stop, methods=["DELETE"]),
+        Route("/c/{conversation_id}/turn/stop", turns.stop, methods=["POST"]),
+        Route("/c/{conversation_id}/turn/retry", turns.retry, methods=["POST"]),
+        WebSocketRoute("/chat", operations.tutorial),
+        Route("/model", operations.model, methods=["GET"]),
+        Route("/healthz", operations.healthz, methods=["GET"]),
+        Route("/readyz", operations.readyz, methods=["GET"]),
+        Route("/static/{name}", operations.static, methods=["GET"]),
+    ]
+
+
+def _folder(name: str) -> Path:
+    """Find `templates` or `static`: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / name if (package / name).is_dir() else package.parent / name
+
+
+def _lifespan(
+    settings: Settings, secret: str, provider: Provider | None
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
+        async with AsyncExitStack() as stack:
+            store = SqlStore(settings.database_url)
+            stack.push_async_callback(store.close)
+            await store.open()
+            chosen = provider or await choose_provider(settings)
+            stack.push_async_callback(chosen.close)
+            await chosen.open()
+            renderer = Renderer(_folder("templates"))
+            running = Turns(store, MemoryBroker(), chosen, renderer, _limits(settings), settings.rill_system_prompt)
+            await running.open(silent_seconds=0 if store.is_embedded else SILENT_TURN_SECONDS)
+            stack.push_async_callback(running.close, settings.rill_shutdown_grace_seconds)
+            app.state.services = Services(settings, secret, store, chosen, renderer, running, Assets(_folder("static")))
+            await _first_look(chosen)
+            yield
+
+    return lifespan
+
+
+def _limits(settings: Settings) -> TurnLimits:
+    return TurnLimits(
+        flush_seconds=settings.rill_flush_ms / 1000,
+        max_prompt_chars=settings.rill_max_prompt_chars,
+        max_reply_chars=settings.rill_max_reply_chars,
+    )
+
+
+async def _first_look(provider: Provider) -> None:
+    """Learn the model's name, and tell the operator at once if it cannot be reached; the app starts either way."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_LOOK_SECONDS):
+            try:
+                await provider.check()
+            except errors.ProviderError as error:
+                if provider.model.state is not ModelState.STARTING:
+                    log.warning("model.not_ready", cause=error.cause, detail=error.detail or error.sentence)
+    model = provider.model
+    log.info("model.chosen", kind=model.kind.value, model=model.name, where=model.where, state=model.state.value)

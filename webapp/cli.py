@@ -1,0 +1,158 @@
+"""The command `rill`: `serve` runs the chat, `check` says whether what it needs is there."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable
+from contextlib import aclosing
+from typing import NoReturn
+
+import click
+import uvicorn
+from starlette.applications import Starlette
+
+from webapp import errors, logs
+from webapp.app import create_app
+from webapp.domain import Model, ModelKind, ModelState
+from webapp.model_choice import choose_provider
+from webapp.providers import ChatMessage
+from webapp.security import MAX_HEADER_BYTES
+from webapp.settings import Settings, read
+from webapp.stores.sql import SqlStore
+
+BYTES_PER_CHAR_IN_JSON = 6
+"""A control character, the longest there, is written as `\\u0000`."""
+_STORE_ADVICE = "Check RILL_DATABASE_URL and RILL_DATA_DIR."
+
+
+@click.group()
+@click.version_option(package_name="rill", message="Rill %(version)s")
+def main() -> None:
+    """Streaming AI chat that is just HTML. Settings come from the environment and .env; the README lists them."""
+
+
+@main.command()
+def serve() -> None:
+    """Run the chat until it is told to stop."""
+    settings = _settings()
+    logs.configure(settings.rill_log_level)
+    try:
+        # Said in a sentence here; inside the server it would be a traceback.
+        asyncio.run(_try_store(settings))
+        app = create_app(settings=settings)
+    except errors.RillError as error:
+        _fail(f"Rill cannot start: {_told(error)} {_STORE_ADVICE}")
+    except OSError as error:
+        _fail(f"Rill cannot start: its data folder cannot be used ({error}). {_STORE_ADVICE}")
+    config = uvicorn.Config(
+        app,
+        host=settings.rill_host,
+        port=settings.rill_port,
+        http="h11",  # httptools has no limit: it took headers of 30 MB.
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        ws="websockets-sansio",
+        ws_max_size=settings.rill_max_prompt_chars * BYTES_PER_CHAR_IN_JSON + MAX_HEADER_BYTES,
+        forwarded_allow_ips=settings.rill_trusted_proxies,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config, app)
+    server.run()
+    if not server.started:
+        sys.exit(3)
+
+
+class _Server(uvicorn.Server):
+    """Says where the chat is and what answers, once it can be opened."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and self.servers:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            model = describe(self._app.state.services.provider.model)
+            click.echo(f"\n  Rill is at http://{shown}:{port}/\n  {model}\n  Ctrl+C ends it.\n", err=True)
+
+
+def describe(model: Model) -> str:
+    """Say in one line what answers."""
+    if model.state is ModelState.UNAVAILABLE:
+        return f"No model answers yet: {model.detail}"
+    name = model.name or "a model"
+    if model.state is ModelState.STARTING:
+        return f"{name} will answer. {model.detail}"
+    if model.kind is ModelKind.BUILT_IN:
+        return f"Answers come from {name}, a small model on {model.where}. It is fluent and often wrong."
+    return f"Answers come from {name}, {model.where}."
+
+
+@main.command()
+def check() -> None:
+    """Say in words whether the settings, the store and the model work, and what to do if not."""
+    settings = _settings()
+    logs.configure("error")
+    click.echo("Settings: fine.")
+    sys.exit(0 if asyncio.run(_check(settings)) else 1)
+
+
+async def _check(settings: Settings) -> bool:
+    is_store_fine = await _is_fine("Store", _try_store(settings), _STORE_ADVICE)
+    advice = "Check OPENAI_BASE_URL, OPENAI_API_KEY and RILL_MODEL."
+    return await _is_fine("Model", _try_model(settings), advice) and is_store_fine
+
+
+async def _is_fine(part: str, attempt: Awaitable[str], advice: str) -> bool:
+    try:
+        click.echo(f"{part}: {await attempt}")
+    except errors.RillError as error:
+        click.echo(f"{part}: does not work. {_told(error)} {advice}")
+        return False
+    return True
+
+
+def _told(error: errors.RillError) -> str:
+    if isinstance(error, errors.StoreUnavailable):
+        return f"The database cannot be used ({error.detail})."
+    return f"{error.sentence} ({error.detail})" if error.detail else error.sentence
+
+
+async def _try_store(settings: Settings) -> str:
+    store = SqlStore(settings.database_url)
+    try:
+        await store.open()
+        await store.check()
+    finally:
+        await store.close()
+    return f"fine, {'SQLite' if store.is_embedded else 'PostgreSQL'}."
+
+
+async def _try_model(settings: Settings) -> str:
+    provider = await choose_provider(settings)
+    try:
+        await provider.open()
+        async with aclosing(provider.stream([ChatMessage(role="user", content="Say hello.")])) as chunks:
+            async for _ in chunks:
+                return f"fine. {describe(provider.model)}"
+    finally:
+        await provider.close()
+    raise errors.EmptyReply
+
+
+def _settings() -> Settings:
+    try:
+        return read()
+    except errors.SettingsInvalid as error:
+        _fail(error.sentence)
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.echo(sentence, err=True)
+    sys.exit(2)

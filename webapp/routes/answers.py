@@ -1,0 +1,95 @@
+"""One shape of answer for each kind of asker: htmx gets fragments, programs JSON, browsers a page."""
+
+from __future__ import annotations
+
+import structlog
+from markupsafe import escape
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from webapp import errors, ids
+from webapp.pages import Page
+from webapp.security import DEFAULT_HEADERS
+from webapp.services import SCRIPTS_COOKIE, asking_page, services
+
+log = structlog.get_logger()
+
+
+def is_htmx(request: Request) -> bool:
+    return request.headers.get("hx-request") == "true"
+
+
+def wants_ndjson(request: Request) -> bool:
+    return "application/x-ndjson" in request.headers.get("accept", "") or request.query_params.get("format") == "json"
+
+
+def wants_json(request: Request) -> bool:
+    return wants_ndjson(request) or "application/json" in request.headers.get("accept", "")
+
+
+def wants_event_stream(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def is_program(request: Request) -> bool:
+    return wants_json(request) or wants_event_stream(request)
+
+
+def html(page: Page, body: str, status: int = 200) -> HTMLResponse:
+    """Answer with a page, or with fragments whose nonces htmx rewrites to the page's own."""
+    return HTMLResponse(body, status, headers={"Content-Security-Policy": page.content_security_policy})
+
+
+def fragments(request: Request, page: Page, body: str, status: int = 200) -> HTMLResponse:
+    """Answer htmx with fragments; a browser that sends these runs scripts after all."""
+    response = html(page, body, status)
+    if SCRIPTS_COOKIE in request.cookies:
+        response.delete_cookie(SCRIPTS_COOKIE, path="/")
+    return response
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """Answer a `RillError` in the asker's own form, with its true status."""
+    if not isinstance(error, errors.RillError):
+        raise error
+    if error.detail:
+        log.warning("request.refused", cause=error.cause, detail=error.detail)
+    page = asking_page(request)
+    if is_htmx(request):
+        body = services(request).renderer.render("fragments/refusal.html", page=page, notice=error.sentence)
+        return fragments(request, page, body, error.status)
+    if is_program(request):
+        return JSONResponse({"type": "error", "cause": error.cause, "message": error.sentence}, error.status)
+    return _error_page(request, page, error.status, error.sentence)
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    """Answer for an address that no route has."""
+    return await refused(request, errors.NotFound())
+
+
+async def method_not_allowed(request: Request, error: Exception) -> Response:
+    return await refused(request, errors.MethodNotAllowed())
+
+
+def _error_page(request: Request, page: Page, status: int, sentence: str) -> HTMLResponse:
+    body = services(request).renderer.render(
+        "pages/error.html", page=page, explanation=sentence, status=status, assets=services(request).assets
+    )
+    return html(page, body, status)
+
+
+async def bad_request(request: Request, error: Exception) -> Response:
+    """Answer for a form that Starlette could not read."""
+    return await refused(request, errors.BadRequest())
+
+
+async def failed(request: Request, error: Exception) -> Response:
+    """Answer for a fault of our own; the server logs it. This runs outside the `Guard`, so it brings the headers."""
+    sentence = errors.RillError.sentence
+    if is_htmx(request):
+        body = f'<hx-partial id="{ids.NOTICE}" hx-swap="textContent">{escape(sentence)}</hx-partial>'
+        return HTMLResponse(body, 500, headers=DEFAULT_HEADERS)
+    if is_program(request):
+        return JSONResponse({"type": "error", "cause": "internal", "message": sentence}, 500, headers=DEFAULT_HEADERS)
+    return HTMLResponse(f"<!doctype html><title>Rill</title><p>{escape(sentence)}", 500, headers=DEFAULT_HEADERS)

@@ -1,0 +1,94 @@
+"""Conversations: a new one, one of them, its feed, and the state that its page steps down to."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.websockets import WebSocket
+
+from webapp.domain import ConversationId, Position
+from webapp.errors import RillError
+from webapp.feeds import Snapshot, snapshot
+from webapp.rendering import Parts
+from webapp.routes import answers
+from webapp.services import SCRIPTS_COOKIE, asking_page, new_page, reader, services
+from webapp.transports import html, sse
+from webapp.transports.view import LISTED_CONVERSATIONS, render_page
+from webapp.transports.websocket import ConversationSocket
+
+
+async def new(request: Request) -> Response:
+    """`GET /`: an empty conversation, which the first prompt gives an address."""
+    found, page = services(request), new_page(request)
+    listed = await found.store.conversations(reader(request), limit=LISTED_CONVERSATIONS)
+    return answers.html(page, render_page(found, page, listed, None))
+
+
+async def show(request: Request) -> Response:
+    """`GET /c/{id}`: a conversation's page; without scripts it streams a running reply in itself."""
+    conversation_id, owner, found = _id(request), reader(request), services(request)
+    now = await snapshot(found.turns, owner, conversation_id)
+    if request.query_params.get("scripts") == "off":
+        return without_scripts(asking_page(request, conversation_id).conversation_url)
+    page = new_page(request, conversation_id, since=_last_settled(now))
+    if now.conversation.running is not None and SCRIPTS_COOKIE in request.cookies:
+        return html.page_response(found, owner, page, now.conversation.running.number)
+    listed = await found.store.conversations(owner, limit=LISTED_CONVERSATIONS)
+    return answers.html(page, render_page(found, page, listed, now))
+
+
+async def show_refusal(
+    request: Request, conversation_id: ConversationId | None, error: RillError, draft: str
+) -> Response:
+    """Answer a refused form with the page it came from: the sentence is on it, and what was written is kept."""
+    found, owner = services(request), reader(request)
+    now = await snapshot(found.turns, owner, conversation_id) if conversation_id else None
+    page = new_page(request, conversation_id, since=_last_settled(now))
+    listed = await found.store.conversations(owner, limit=LISTED_CONVERSATIONS)
+    body = render_page(found, page, listed, now, notice=error.sentence, draft=draft)
+    return answers.html(page, body, error.status)
+
+
+def _last_settled(now: Snapshot | None) -> int:
+    settled = Parts.at_last_prompt(now.conversation.messages).settled if now else ()
+    return settled[-1].number if settled else 0
+
+
+def without_scripts(url: str) -> Response:
+    """Send a browser on to a page, and remember that it runs no scripts."""
+    response = RedirectResponse(url, 303)
+    response.set_cookie(SCRIPTS_COOKIE, "off", httponly=True, samesite="lax", path="/")
+    return response
+
+
+async def stream(request: Request) -> Response:
+    """`GET /c/{id}/stream`: the conversation's feed as Server-Sent Events."""
+    conversation_id, owner, found = _id(request), reader(request), services(request)
+    await found.store.conversation(owner, conversation_id)
+    after = Position.parse(request.headers.get("last-event-id", ""))
+    return sse.feed_response(found, owner, asking_page(request, conversation_id), after)
+
+
+async def socket(websocket: WebSocket) -> None:
+    """`WS /c/{id}/stream`: the same feed, with prompts coming up."""
+    found, owner = services(websocket), reader(websocket)
+    conversation_id = ConversationId(websocket.path_params["conversation_id"])
+    try:
+        await found.store.conversation(owner, conversation_id)
+    except RillError as error:
+        await websocket.send_denial_response(Response(error.sentence, error.status, media_type="text/plain"))
+        return
+    await websocket.accept()
+    await ConversationSocket(websocket, found, owner, asking_page(websocket, conversation_id)).run()
+
+
+async def fallback(request: Request) -> Response:
+    """`GET /c/{id}/fallback`: what a page changes to when its socket does not open, or breaks."""
+    conversation_id, found = _id(request), services(request)
+    await found.store.conversation(reader(request), conversation_id)
+    page = asking_page(request, conversation_id)
+    return answers.fragments(request, page, found.renderer.render("fragments/stepped_down.html", page=page))
+
+
+def _id(request: Request) -> ConversationId:
+    return ConversationId(request.path_params["conversation_id"])

@@ -1,0 +1,70 @@
+"""Messages: a prompt comes in, and its turn is answered in the form that was asked for."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webapp import errors
+from webapp.domain import BegunTurn, ConversationId, RequestId
+from webapp.pages import new_request_id
+from webapp.routes import answers
+from webapp.routes.bodies import read_fields
+from webapp.routes.conversations import show_refusal, without_scripts
+from webapp.services import asking_page, reader, services
+from webapp.transports import ndjson, sse
+
+
+async def create_first(request: Request) -> Response:
+    """`POST /messages`: the first prompt, which opens a conversation."""
+    return await _create(request, None)
+
+
+async def create(request: Request) -> Response:
+    """`POST /c/{id}/messages`: a further prompt."""
+    return await _create(request, ConversationId(request.path_params["conversation_id"]))
+
+
+async def _create(request: Request, conversation_id: ConversationId | None) -> Response:
+    prompt, request_id = await _read(request)
+    try:
+        begun = await services(request).turns.begin(reader(request), conversation_id, prompt, request_id)
+    except (errors.PromptRefused, errors.TurnRunning, errors.StoreUnavailable) as error:
+        if answers.is_htmx(request) or answers.is_program(request):
+            raise
+        return await show_refusal(request, conversation_id, error, prompt)
+    if answers.is_htmx(request):
+        return _acknowledgement(request, begun, is_first=conversation_id is None)
+    return _turn(request, begun)
+
+
+def _acknowledgement(request: Request, begun: BegunTurn, *, is_first: bool) -> Response:
+    page, render = asking_page(request, begun.conversation.id), services(request).renderer.render
+    if is_first:
+        response = answers.fragments(request, page, "", 201)
+        response.headers["HX-Redirect"] = page.conversation_url
+        return response
+    stored = render("fragments/prompt_stored.html", page=page, request_id=new_request_id(), draft="")
+    # Sent again because the socket did not answer: so the page stops relying on it.
+    is_second_try = request.query_params.get("again") == "1"
+    down = render("fragments/stepped_down.html", page=page) if is_second_try else ""
+    return answers.fragments(request, page, stored + down, 201)
+
+
+def _turn(request: Request, begun: BegunTurn) -> Response:
+    found, owner, page = services(request), reader(request), asking_page(request, begun.conversation.id)
+    if answers.wants_ndjson(request):
+        return ndjson.turn_response(found, owner, page, begun)
+    if answers.wants_event_stream(request):
+        return sse.turn_response(found, owner, page, begun)
+    # A browser that runs scripts has sent this through htmx.
+    return without_scripts(page.conversation_url)
+
+
+async def _read(request: Request) -> tuple[str, RequestId]:
+    fields = await read_fields(request)
+    prompt, request_id = fields.get("prompt"), fields.get("request_id")
+    if not isinstance(prompt, str):
+        raise errors.BadRequest('This request has no "prompt" in it.')
+    usable = isinstance(request_id, str) and 0 < len(request_id) <= 64
+    return prompt, RequestId(str(request_id)) if usable else new_request_id()

@@ -1,0 +1,59 @@
+"""What operators and browsers ask for besides the chat: health, static files, the state of the model."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
+
+from webapp import errors
+from webapp.routes import answers
+from webapp.services import asking_page, reader, services
+from webapp.transports.tutorial import TutorialSocket
+
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+async def healthz(request: Request) -> Response:
+    """`GET /healthz`: the process answers."""
+    return JSONResponse({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """`GET /readyz`: the store and the model's endpoint answer; 503 names what does not."""
+    found = services(request)
+    states = {}
+    for name, part in (("store", found.store), ("model", found.provider)):
+        try:
+            await part.check()
+        except errors.RillError as error:
+            states[name] = error.cause
+        else:
+            states[name] = "ready"
+    is_ready = set(states.values()) == {"ready"}
+    return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
+
+
+async def model(request: Request) -> Response:
+    """`GET /model`: the line about the model that answers, for a page that waits until it is ready."""
+    page, found = asking_page(request), services(request)
+    return answers.fragments(
+        request, page, found.renderer.render("fragments/model.html", page=page, model=found.provider.model)
+    )
+
+
+async def static(request: Request) -> Response:
+    """`GET /static/{name}`: a static file under its hashed name, to be kept for ever."""
+    asset = services(request).assets.get(request.path_params["name"])
+    if asset is None:
+        raise errors.NotFound
+    headers = {"Cache-Control": FOR_EVER, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        return Response(asset.gzipped, media_type=asset.media_type, headers={**headers, "Content-Encoding": "gzip"})
+    return Response(asset.body, media_type=asset.media_type, headers=headers)
+
+
+async def tutorial(websocket: WebSocket) -> None:
+    """`WS /chat`: the protocol of the tutorials."""
+    await websocket.accept()
+    await TutorialSocket(websocket, services(websocket), reader(websocket)).run()

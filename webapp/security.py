@@ -1,0 +1,212 @@
+"""Who may ask, from where, and what a page may do: identity, origins, hosts and the headers of every answer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+from itsdangerous import BadSignature, Signer
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from webapp.domain import ReaderId
+
+COOKIE = "rill_reader"
+COOKIE_SECONDS = 400 * 24 * 3600
+"""The longest life that browsers give a cookie."""
+
+MAX_HEADER_BYTES = 16_384
+"""More than any browser sends with our one cookie. A server's own limit lets a head pass that comes in one piece."""
+
+DEFAULT_HEADERS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cache-control": "no-store",
+}
+"""What every answer carries that does not say otherwise itself."""
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+def load_secret(folder: Path) -> str:
+    """Read the signing secret of this installation, or make it on the first start; only its owner may read it."""
+    path = folder / "secret"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not path.exists():
+        _create(path, secrets.token_hex(32))
+    return path.read_text().strip()
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a private file whole or not at all; of several processes at once, the first one's file stays."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    try:
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+
+
+def page_nonce(secret: str, reader: ReaderId, page: str) -> str:
+    """Derive a page's CSP nonce from its random name, so that a socket opened by that page can be told it again.
+
+    The name stands in the socket's URL; without the secret, the nonce cannot be told from it.
+    """
+    digest = hmac.digest(secret.encode(), f"nonce:{reader}:{page}".encode(), hashlib.sha256)
+    return urlsafe_b64encode(digest[:18]).decode()
+
+
+def content_security_policy(nonce: str, connections: Iterable[str]) -> str:
+    """Give the policy of one page. `connections` are the exact URLs that it may fetch from or open sockets to."""
+    allowed = " ".join(connections) or "'none'"
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src 'nonce-{nonce}' 'strict-dynamic'",
+            "style-src 'self'",
+            "img-src 'self'",
+            f"connect-src {allowed}",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'self'",
+            "require-trusted-types-for 'script'",
+            "trusted-types htmx",
+        ]
+    )
+
+
+def is_host_allowed(host: str, allowed: Iterable[str]) -> bool:
+    """Tell whether a `Host` header is one that DNS rebinding cannot forge, or one that the operator listed.
+
+    A page of an attacker's can make its own name point here, but not an address, nor a name without a dot.
+    """
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = found[1].strip("[]").rstrip(".").lower()
+    try:
+        ip_address(name)
+    except ValueError:
+        if not name or ":" in name:
+            return False
+        return "." not in name or name.endswith(".localhost") or name in {entry.lower() for entry in allowed}
+    return True
+
+
+def is_origin_allowed(headers: Headers, scheme: str, allowed: Iterable[str]) -> bool:
+    """Tell whether a browser may have sent this request or handshake on behalf of one of our own pages.
+
+    Fetch metadata is the first witness, the Origin header the second. A request with neither comes from a program:
+    browsers send an Origin with every handshake and every unsafe request. Source: OWASP CSRF prevention cheat sheet.
+    """
+    origin = headers.get("origin")
+    if headers.get("sec-fetch-site") in {"same-origin", "none"}:
+        return True
+    if origin is None:
+        return headers.get("sec-fetch-site") is None
+    if origin.lower() in allowed:
+        return True
+    # A proxy may have ended TLS without telling us, so the scheme of the Origin is not compared.
+    host = headers.get("host", "").lower()
+    return origin.lower() in {f"http://{host}", f"https://{host}"}
+
+
+class Guard:
+    """Refuses foreign hosts and origins, knows the reader, and puts the security headers on every answer.
+
+    Pure ASGI, because it has to see WebSocket handshakes too. The reader's id is in `scope["state"]["reader"]`; a new
+    reader gets a cookie once somebody has asked for it (`webapp.services.reader`), so not for a static file.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, secret: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+    ) -> None:
+        self._app = app
+        self._signer = Signer(secret, salt="reader", digest_method=hashlib.sha256)
+        self._hosts, self._origins = allowed_hosts, allowed_origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        state = scope.setdefault("state", {})
+        new_reader: ReaderId | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
+                self._add_headers(message, scope, new_reader if state.get("is_reader_known") else None)
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send_with_headers)
+            return
+        state["reader"], is_new = self._reader(HTTPConnection(scope))
+        new_reader = state["reader"] if is_new else None
+        await self._app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
+        if _head_bytes(scope) > MAX_HEADER_BYTES:
+            return PlainTextResponse("The head of this request is too large.\n", 431)
+        if not is_host_allowed(headers.get("host", ""), self._hosts):
+            return PlainTextResponse(
+                "This server does not answer to this name. Its operator can list the name in RILL_ALLOWED_HOSTS.\n", 400
+            )
+        if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
+            return None
+        if not is_origin_allowed(headers, scope["scheme"], self._origins):
+            return PlainTextResponse(
+                "This request came from another site. The operator can list its origin in RILL_ALLOWED_ORIGINS.\n", 403
+            )
+        return None
+
+    def _reader(self, connection: HTTPConnection) -> tuple[ReaderId, bool]:
+        value = connection.cookies.get(self._cookie_name(connection.scope), "")
+        try:
+            return ReaderId(self._signer.unsign(value).decode()), False
+        except (BadSignature, UnicodeError):
+            return ReaderId(secrets.token_hex(16)), True
+
+    def _add_headers(self, message: Message, scope: Scope, new_reader: ReaderId | None) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in DEFAULT_HEADERS.items():
+            headers.setdefault(name, value)
+        if new_reader is not None:
+            headers.append("set-cookie", self._cookie(scope, new_reader))
+
+    def _cookie(self, scope: Scope, reader: ReaderId) -> str:
+        value = self._signer.sign(reader).decode()
+        secure = "; Secure" if _is_secure(scope) else ""
+        name = self._cookie_name(scope)
+        return f"{name}={value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
+
+    def _cookie_name(self, scope: Scope) -> str:
+        return f"__Host-{COOKIE}" if _is_secure(scope) else COOKIE
+
+
+def _head_bytes(scope: Scope) -> int:
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+
+
+def _is_secure(scope: Scope) -> bool:
+    return scope["scheme"] in {"https", "wss"}

@@ -1,0 +1,76 @@
+"""What every route and transport needs, put together once when the app starts."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+
+from starlette.requests import HTTPConnection
+
+from webapp.assets import Assets
+from webapp.domain import ConversationId, ReaderId
+from webapp.pages import Page
+from webapp.providers import Provider
+from webapp.rendering import Renderer
+from webapp.settings import Settings
+from webapp.stores import Store
+from webapp.turns import Turns
+
+SCRIPTS_COOKIE = "rill_scripts"
+"""Says "off" for a browser that was seen to run no scripts; its pages stream a running reply in themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    secret: str
+    store: Store
+    provider: Provider
+    renderer: Renderer
+    turns: Turns
+    assets: Assets
+
+
+def services(connection: HTTPConnection) -> Services:
+    """The services of the app that a request or socket came to."""
+    found = connection.app.state.services
+    if not isinstance(found, Services):
+        raise TypeError("the app was asked before its lifespan began")
+    return found
+
+
+def reader(connection: HTTPConnection) -> ReaderId:
+    """Who asks; the `Guard` has read it from the cookie, or minted it and will now set the cookie."""
+    connection.state.is_reader_known = True
+    return ReaderId(connection.state.reader)
+
+
+def new_page(connection: HTTPConnection, conversation_id: ConversationId | None = None, since: int = 0) -> Page:
+    """A page that is about to be sent."""
+    return _page(connection, conversation_id, None, since)
+
+
+def asking_page(connection: HTTPConnection, conversation_id: ConversationId | None = None) -> Page:
+    """The page that sent a request or opened a socket, by the `page` and `since` in its URL.
+
+    What goes down a socket carries the page's own nonce. An HTTP answer carries a nonce of its own, which htmx rewrites
+    to the page's; it takes the page's nonce in an answer for a stolen one, and blocks what carries it.
+    """
+    asked = connection.query_params
+    digits = asked.get("since", "")
+    since = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+    page = _page(connection, conversation_id, asked.get("page", "")[:64] or None, since)
+    return page if connection.scope["type"] == "websocket" else replace(page, nonce=secrets.token_urlsafe(18))
+
+
+def _page(connection: HTTPConnection, conversation_id: ConversationId | None, name: str | None, since: int) -> Page:
+    scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
+    return Page.make(
+        base=connection.scope.get("root_path", ""),
+        origin=f"{scheme}://{connection.headers['host']}",
+        secret=services(connection).secret,
+        reader=reader(connection),
+        conversation_id=conversation_id,
+        name=name,
+        since=since,
+    )

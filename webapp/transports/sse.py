@@ -1,0 +1,92 @@
+"""Server-Sent Events: a feed, or one turn of it, for htmx, for `curl -N` and for programs.
+
+A sequence of fragments is one event; its id is the feed's position after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from webapp.domain import BegunTurn, Fragment, FragmentKind, Position, ReaderId
+from webapp.feeds import Beat, Snapshot, follow, follow_turn
+from webapp.pages import Page
+from webapp.services import Services
+
+RETRY_MS = 1000
+KEEP_ALIVE_SECONDS = 15
+LINE_END = "\n"
+"""Each event has to be told; the response's own is for its keep-alives only."""
+SEND_TIMEOUT_SECONDS = 30.0
+"""A reader that takes nothing for this long is let go; it comes back to a snapshot."""
+
+# The library logs the body of each event at DEBUG, and no log may hold a reply's text.
+logging.getLogger("sse_starlette").setLevel(logging.INFO)
+
+
+def feed_response(services: Services, reader: ReaderId, page: Page, after: Position | None) -> EventSourceResponse:
+    """Follow a whole conversation until the reader leaves."""
+    return _response(_feed_events(services, reader, page, after))
+
+
+def turn_response(services: Services, reader: ReaderId, page: Page, begun: BegunTurn) -> EventSourceResponse:
+    """Follow one turn from its first fragment to its last, then send `event: done`.
+
+    Should the turn have ended by the time it is followed, the snapshot in the fragments' place shows no other turn.
+    """
+    page = replace(page, since=begun.prompt.parent or 0)
+    return _response(_turn_events(services, reader, page, begun), headers={"Location": page.conversation_url})
+
+
+def _response(
+    events: AsyncGenerator[ServerSentEvent, None], headers: dict[str, str] | None = None
+) -> EventSourceResponse:
+    return EventSourceResponse(
+        events, ping=KEEP_ALIVE_SECONDS, sep=LINE_END, send_timeout=SEND_TIMEOUT_SECONDS, headers=headers
+    )
+
+
+async def _feed_events(
+    services: Services, reader: ReaderId, page: Page, after: Position | None
+) -> AsyncGenerator[ServerSentEvent, None]:
+    if page.conversation_id is None:
+        raise ValueError("only a conversation has a feed")
+    yield ServerSentEvent(comment="connected", retry=RETRY_MS, sep=LINE_END)
+    async with aclosing(follow(services.turns, reader, page.conversation_id, after)) as feed:
+        async for item in feed:
+            yield _event(services, page, item)
+
+
+async def _turn_events(
+    services: Services, reader: ReaderId, page: Page, begun: BegunTurn
+) -> AsyncGenerator[ServerSentEvent, None]:
+    turn = begun.reply.number
+    async with aclosing(follow_turn(services.turns, reader, begun)) as feed:
+        async for item in feed:
+            yield _event(services, page, item)
+            if has_ended(item, turn):
+                break
+    yield ServerSentEvent(event="done", data=f"{page.conversation_url}#m{turn}", sep=LINE_END)
+
+
+def _event(services: Services, page: Page, item: Snapshot | Sequence[Fragment] | Beat) -> ServerSentEvent:
+    if isinstance(item, Beat):
+        return ServerSentEvent(data=services.renderer.render("fragments/beat.html"), sep=LINE_END)
+    if isinstance(item, Snapshot):
+        html = services.renderer.snapshot(item.conversation, item.position, page.since)
+        return ServerSentEvent(data=html, id=str(item.position), sep=LINE_END)
+    html = "".join(fragment.html for fragment in item)
+    return ServerSentEvent(data=html, id=str(item[-1].position), sep=LINE_END)
+
+
+def has_ended(item: Snapshot | Sequence[Fragment] | Beat, turn: int) -> bool:
+    """Tell whether an item of a feed brings or shows the end of a turn."""
+    if isinstance(item, Beat):
+        return False
+    if isinstance(item, Snapshot):
+        return item.conversation.running is None or item.conversation.running.number != turn
+    return any(fragment.position.turn == turn and fragment.kind is FragmentKind.ENDED for fragment in item)

@@ -1,0 +1,107 @@
+"""A conversation over one WebSocket: prompts come up, the feed goes down.
+
+Two tasks share the socket, and the first to end ends the other, so that neither a silent feed nor a silent reader keeps
+a dead connection. Handshakes are refused with a status, never accepted and closed: htmx backs off from the one and
+hammers after the other (FAULTS, W2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+
+import structlog
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from webapp import errors
+from webapp.domain import ConversationId, ReaderId, RequestId
+from webapp.feeds import Beat, Snapshot, follow
+from webapp.pages import Page, new_request_id
+from webapp.services import Services
+
+log = structlog.get_logger()
+
+SEND_TIMEOUT_SECONDS = 30.0
+"""A reader that takes nothing for this long is let go; it comes back to a snapshot."""
+
+
+class ConversationSocket:
+    """One page's socket. `run` returns when either side is done with it."""
+
+    def __init__(self, websocket: WebSocket, services: Services, reader: ReaderId, page: Page) -> None:
+        if page.conversation_id is None:
+            raise ValueError("only a conversation has a socket")
+        self._websocket, self._services, self._reader, self._page = websocket, services, reader, page
+        self._conversation_id: ConversationId = page.conversation_id
+
+    async def run(self) -> None:
+        """Serve the accepted socket until the reader leaves, is too slow, or the server ends."""
+        tasks = [asyncio.create_task(self._send_feed()), asyncio.create_task(self._receive_prompts())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, TimeoutError):
+                log.info("socket.too_slow", conversation=self._conversation_id[:6])
+            elif isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect | errors.RillError):
+                raise outcome
+
+    async def _send_feed(self) -> None:
+        render = self._services.renderer.render
+        opened = render("fragments/socket_opened.html", page=self._page)
+        async with aclosing(follow(self._services.turns, self._reader, self._conversation_id)) as feed:
+            async for item in feed:
+                if isinstance(item, Beat):
+                    await self._send(render("fragments/beat.html"))
+                elif isinstance(item, Snapshot):
+                    snapshot = self._services.renderer.snapshot(item.conversation, item.position, self._page.since)
+                    await self._send(opened + snapshot)
+                    opened = ""
+                else:
+                    await self._send("".join(fragment.html for fragment in item))
+
+    async def _receive_prompts(self) -> None:
+        while True:
+            try:
+                # A binary frame has no text; Starlette would answer it with a KeyError.
+                message = await self._websocket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                await self._send(await self._answer(message.get("text")))
+            except errors.RillError as error:
+                await self._send(self._refusal(error))
+
+    async def _answer(self, frame: str | None) -> str:
+        prompt, request_id = read_prompt(frame)
+        await self._services.turns.begin(self._reader, self._conversation_id, prompt, request_id)
+        return self._services.renderer.render(
+            "fragments/prompt_stored.html", page=self._page, request_id=new_request_id(), draft=""
+        )
+
+    def _refusal(self, error: errors.RillError) -> str:
+        return self._services.renderer.render("fragments/refusal.html", page=self._page, notice=error.sentence)
+
+    async def _send(self, html: str) -> None:
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+            await self._websocket.send_text(html)
+
+
+def read_prompt(frame: str | None) -> tuple[str, RequestId]:
+    """Read `{"prompt": "...", "request_id": "..."}` as the page sends it. Raises `BadRequest`.
+
+    A program may leave the request id out; each of its frames is then a prompt of its own.
+    """
+    try:
+        body = json.loads(frame or "")
+    except (ValueError, RecursionError) as error:
+        raise errors.BadRequest("This message is not valid JSON.", detail=type(error).__name__) from None
+    prompt = body.get("prompt") if isinstance(body, dict) else None
+    if not isinstance(prompt, str):
+        raise errors.BadRequest('This message has no "prompt" text in it.')
+    request_id = body.get("request_id")
+    usable = isinstance(request_id, str) and 0 < len(request_id) <= 64
+    return prompt, RequestId(request_id) if usable else new_request_id()
