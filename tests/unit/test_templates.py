@@ -1,0 +1,255 @@
+"""Templates: each says what it needs and needs no more; none lets text become markup or script."""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import turbohtml
+from jinja2 import UndefinedError
+
+from tests.fakes import ROOT
+from webapp.assets import Assets
+from webapp.domain import (
+    Conversation,
+    ConversationId,
+    Message,
+    Model,
+    ModelKind,
+    ModelState,
+    ReaderId,
+    RequestId,
+    Role,
+    TurnState,
+)
+from webapp.ids import place_after
+from webapp.pages import Page
+from webapp.rendering import SPLIT, Parts, Renderer
+
+FOLDER = ROOT / "templates"
+TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
+FRAGMENTS = [name for name in TEMPLATES if name.startswith("fragments/")]
+HOSTILE = "<script>x</script><hx-partial id=live>\"' onload=x &lt; <!--reply--> {{ 7 * 7 }} <img src=x onerror=y>"
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(FOLDER)
+
+
+def message(number: int, role: Role, state: TurnState | None = None, cause: str | None = None) -> Message:
+    return Message(number, number - 1 or None, role, HOSTILE, NOW, state, cause)
+
+
+PROMPT = message(1, Role.USER)
+ENDS = [
+    message(2, Role.ASSISTANT, TurnState.FINISHED),
+    message(2, Role.ASSISTANT, TurnState.FINISHED, "length"),
+    message(2, Role.ASSISTANT, TurnState.STOPPED),
+    message(2, Role.ASSISTANT, TurnState.FAILED, "key_rejected"),
+    message(2, Role.ASSISTANT, TurnState.FAILED, HOSTILE),
+    message(2, Role.ASSISTANT, TurnState.INTERRUPTED, "interrupted"),
+    message(2, Role.ASSISTANT, TurnState.RUNNING),
+]
+RUNNING = ENDS[-1]
+
+
+def page(conversation_id: str | None) -> Page:
+    return Page.make(
+        base="",
+        origin="http://localhost:8000",
+        secret="s" * 32,
+        reader=ReaderId("a" * 32),
+        conversation_id=ConversationId(conversation_id) if conversation_id else None,
+        name=HOSTILE,
+    )
+
+
+def conversation(*messages: Message) -> Conversation:
+    return Conversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW, messages)
+
+
+def models() -> list[Model]:
+    return [Model(kind, HOSTILE, HOSTILE, state, HOSTILE) for kind in ModelKind for state in ModelState]
+
+
+def parts() -> list[Parts]:
+    return [
+        Parts((), ()),
+        *(Parts((), (PROMPT, end)) for end in ENDS),
+        Parts((PROMPT, ENDS[0]), (message(3, Role.USER),)),
+    ]
+
+
+SAMPLES: dict[str, list[Any]] = {
+    "page": [page("c" * 22), page(None)],
+    "model": models(),
+    "notice": [HOSTILE, ""],
+    "request_id": [RequestId("request")],
+    "draft": [HOSTILE, ""],
+    "parts": parts(),
+    "running": [RUNNING, None],
+    "index": [0, 7],
+    "streamed": [None, 2],
+    "message": [PROMPT, *ENDS],
+    "prompt": [PROMPT],
+    "reply": ENDS,
+    "replaced": [None, ENDS[3]],
+    "listed": [[], [conversation()]],
+    "title": [HOSTILE, ""],
+    "assets": [Assets(ROOT / "static")],
+    "status": [404],
+    "explanation": [HOSTILE],
+    "transport": ["http", "websocket"],
+    "delay": [" delay:2s", ""],
+}
+"""For each name in a contract, the values that a template has to bear."""
+
+
+def source(name: str) -> str:
+    return (FOLDER / name).read_text()
+
+
+def contract(name: str) -> list[str]:
+    """The names that a template says it needs."""
+    opening = re.match(r"\{# Context: (.*?)[.:].*?#\}", re.sub(r"\([^)]*\)", "", source(name)), re.S)
+    assert opening is not None, f"{name} does not open with its context"
+    names = [found.strip() for found in opening[1].split(",")]
+    return [] if names == ["none"] else names
+
+
+def renderings(renderer: Renderer, name: str) -> list[str]:
+    """Render a template with every value of every name in its contract, one varied at a time."""
+    names = contract(name)
+    usual = {found: SAMPLES[found][0] for found in names}
+    contexts = [usual, *({**usual, found: value} for found in names for value in SAMPLES[found][1:])]
+    return [renderer.render(name, **context) for context in contexts]
+
+
+def elements(html: str) -> list[Any]:
+    return list(turbohtml.parse(html).find_all())
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_opens_with_a_context_that_is_enough(renderer: Renderer, name: str) -> None:
+    assert any(renderings(renderer, name))
+
+
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if contract(name)])
+def test_a_template_needs_every_name_in_its_context(renderer: Renderer, name: str) -> None:
+    chance, names = random.Random(8), contract(name)
+    for left_out in names:
+        kept = [found for found in names if found != left_out]
+        samples = [{found: chance.choice(SAMPLES[found]) for found in kept} for _ in range(300)]
+
+        assert any(is_missing(renderer, name, context) for context in samples), left_out
+
+
+def is_missing(renderer: Renderer, name: str, context: dict[str, Any]) -> bool:
+    try:
+        renderer.render(name, **context)
+    except UndefinedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_has_no_way_around_the_policy_or_the_escaping(name: str) -> None:
+    text = source(name)
+
+    assert not re.search(r"\|\s*safe|autoescape|Markup", text)
+    assert not re.search(r"<style|\sstyle=|javascript:|\shx-on|\son\w+=|hx-vals=.js:", text, re.I)
+    assert not re.search(r"<script(?![^>]*\ssrc=)", text)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_element_with_an_htmx_attribute_carries_the_nonce(renderer: Renderer, name: str) -> None:
+    nonces = {sample.nonce for sample in SAMPLES["page"]}
+    for html in renderings(renderer, name):
+        for element in elements(html):
+            htmx = {found for found in element.attrs if found.startswith("hx-")} - {"hx-ignore"}
+            if element.tag != "hx-partial" and htmx:
+                assert element.attrs.get("hx-nonce") in nonces
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
+    for html in renderings(renderer, name):
+        assert "<script>x" not in html
+        assert "<hx-partial id=live>" not in html
+        for element in elements(html):
+            assert element.tag not in {"img", "iframe", "style"}
+            assert not [found for found in element.attrs if found.startswith("on")]
+            assert element.tag != "script" or element.attrs.get("nonce")
+        # An attribute value may hold no raw `<` either: htmx rewrites `<hx-` wherever it stands (FAULTS, hole b).
+        assert not re.search(r'="[^"]*<', html)
+
+
+@pytest.mark.parametrize("name", FRAGMENTS)
+def test_a_fragment_is_partials_and_nothing_else(renderer: Renderer, name: str) -> None:
+    for html in renderings(renderer, name):
+        assert html.lstrip().startswith("<hx-partial id=")
+        is_only_partials(html)
+
+
+def is_only_partials(html: str) -> None:
+    for child in turbohtml.parse_fragment(html, "body").children:
+        if isinstance(child, turbohtml.Element):
+            assert child.tag == "hx-partial"
+            assert child.attrs["id"]
+        else:
+            assert isinstance(child, turbohtml.Text)
+            assert not child.text.strip()
+
+
+def test_the_fragment_of_progress_is_one_partial_and_its_text_is_escaped(renderer: Renderer) -> None:
+    fragment = renderer.reply_progress(2, 5, HOSTILE)
+
+    is_only_partials(fragment.html)
+    (partial,) = turbohtml.parse_fragment(fragment.html, "body").children
+    assert isinstance(partial, turbohtml.Element)
+    assert partial.attrs["id"] == "m2-4"
+    assert partial.text == HOSTILE
+    assert [child.attrs["id"] for child in partial.find_all("i")] == ["m2-5"]
+
+
+def test_no_fragment_of_a_feed_carries_a_nonce_or_acts_by_itself(renderer: Renderer) -> None:
+    """A feed's fragments are made once for all pages, so nothing of one page's may be in them."""
+    fragments = [renderer.turn_began(PROMPT, RUNNING), renderer.turn_began(PROMPT, RUNNING, ENDS[3])]
+    fragments += [renderer.turn_ended(end) for end in ENDS]
+    for fragment in fragments:
+        assert "nonce" not in fragment.html
+        for element in elements(fragment.html):
+            htmx = {found for found in element.attrs if found.startswith("hx-")}
+            assert htmx <= ({"hx-swap"} if element.tag == "hx-partial" else {"hx-ignore"})
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: f"{end.state}-{end.cause}"[:30])
+def test_the_place_where_a_streamed_page_goes_on_is_in_no_other_page(renderer: Renderer, end: Message) -> None:
+    def rendered(streamed: int | None) -> str:
+        shown = Parts((), (PROMPT, end))
+        return renderer.render("partials/live.html", parts=shown, index=0, streamed=streamed)
+
+    assert SPLIT not in rendered(None)
+    assert rendered(2).count(SPLIT) == 1
+
+
+def test_a_turns_fragments_fit_into_the_page_and_into_each_other(renderer: Renderer) -> None:
+    """Each fragment's target is in what came before it, so none is dropped (FAULTS, W10)."""
+    shown = renderer.render("partials/live.html", parts=Parts((), ()), index=0, streamed=None)
+    began = renderer.turn_began(PROMPT, RUNNING)
+    grown = [renderer.reply_progress(2, index, "x") for index in (1, 2)]
+    following = renderer.turn_began(message(3, Role.USER), message(4, Role.ASSISTANT, TurnState.RUNNING))
+
+    assert f'<i id="{place_after(0)}"></i>' in shown
+    assert f'<hx-partial id="{place_after(0)}">' in began.html
+    assert '<i id="m2-0"></i>' in began.html
+    assert grown[0].html.startswith("<hx-partial id=m2-0>")
+    assert "<i id=m2-1></i>" in grown[0].html
+    assert grown[1].html.startswith("<hx-partial id=m2-1>")
+    assert f'<i id="{place_after(2)}"></i>' in began.html
+    assert f'<hx-partial id="{place_after(2)}">' in following.html
