@@ -1,0 +1,1 @@
+"""Rill's numbers, measured against the server of the tutorials."""
