@@ -1,0 +1,47 @@
+# Two commands do everything: `make run` and `make test`. Both make what they need first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+PORT ?=
+
+.PHONY: run test check bench clean help
+
+help:  ## Say what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+run: $(VENV)/.installed  ## Start the chat on http://127.0.0.1:8000/ (PORT=9000 for another port)
+	@exec env $(if $(PORT),RILL_PORT=$(PORT)) $(BIN)/rill serve
+
+test: $(VENV)/.developer  ## Run all tests, in a real browser too
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.developer  ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.developer  ## Compare speed and weight with the tutorial's server
+	$(BIN)/python -m benchmarks.run
+
+clean:  ## Remove the virtual environment and everything made in it
+	rm -rf $(VENV) .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	@echo "Making a virtual environment in $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("Rill needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+
+# The embedded model's runtime comes as a prebuilt wheel or not at all: building it would take many minutes.
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing Rill ..."
+	@$(PIP) --progress-bar on --only-binary xllamacpp -e '.[local]' || \
+	  { echo "There is no prebuilt runtime for the embedded model here; installing Rill without it."; $(PIP) -e .; }
+	@touch $@
+
+$(VENV)/.developer: pyproject.toml tests/browser/install.py | $(VENV)/bin/python
+	@echo "Installing Rill and what its tests need ..."
+	@$(PIP) -q --only-binary xllamacpp -e '.[local,dev]'
+	@$(BIN)/python tests/browser/install.py
+	@touch $@ $(VENV)/.installed
