@@ -325,5 +325,9 @@ async def test_without_scripts_a_refused_prompt_comes_back_with_its_page(new_pag
     await expect(page.locator("#notice")).to_contain_text("at most 32,000 can be sent")
     assert await page.input_value("#prompt") == "x" * 40_000
     await page.fill("#prompt", "Short.")
-    await page.click(".send")
+    await page.click(".send", no_wait_after=True)
+    # The page streams the reply in itself: it has loaded when the reply is whole, and only the next one says so.
+    await page.wait_for_url("**/c/*")
+    assert await reply_text(page) == "You said: Short."
+    await page.reload()
     await has_ended(page)

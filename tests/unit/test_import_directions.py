@@ -27,7 +27,7 @@ BESIDE: dict[str, set[str]] = {
     "pages": {"security"},
     "services": {"pages"},
     "transports": {"pages", "services"},
-    "routes": {"pages", "services", "transports"},
+    "routes": {"pages", "security", "services", "transports"},
     "app": {"model_choice"},
     "cli": {"app", "model_choice"},
     "__main__": {"cli"},

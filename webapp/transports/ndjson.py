@@ -35,7 +35,13 @@ def turn_response(services: Services, reader: ReaderId, page: Page, begun: Begun
 async def _lines(services: Services, reader: ReaderId, begun: BegunTurn) -> AsyncGenerator[str, None]:
     async with aclosing(follow_begun_reply(services.turns, reader, begun)) as news:
         async for item in news:
-            yield json.dumps(as_json(item), ensure_ascii=False) + "\n"
+            yield _line(as_json(item))
+
+
+def _line(event: dict[str, object]) -> str:
+    """Give one line, which has one end: many programs take U+2028 and U+2029 for ends of lines too."""
+    line = json.dumps(event, ensure_ascii=False)
+    return line.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029") + "\n"
 
 
 def as_json(item: TextPiece | TurnEnd) -> dict[str, object]:
