@@ -98,7 +98,7 @@ def test_only_the_app_names_concrete_classes(path: Path) -> None:
 
 
 def test_the_layers_name_only_what_exists() -> None:
-    parts = {part_of(path) for path in MODULES} | {"markdown"}  # Its issue is the next one.
+    parts = {part_of(path) for path in MODULES}
 
     assert {part for layer in LAYERS for part in layer} == parts
     assert sum(len(layer) for layer in LAYERS) == len(parts)

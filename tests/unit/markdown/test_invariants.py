@@ -1,0 +1,164 @@
+"""What holds for every Markdown source, however it is cut; the numbers are those of docs/markdown.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.markdown.page import Page, has_tail, normal
+from tests.unit.markdown.samples import ANSWERS, EXAMPLES, chunks, markdown, sizes
+from webapp.markdown import Action, AppendStream, MarkdownStream, render
+
+budget = settings(
+    max_examples=250, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+every_source = pytest.mark.parametrize("lengths", [[1], [4], [7, 2, 30], [1000]], ids=str)
+sources = [*ANSWERS.values(), *EXAMPLES]
+
+
+def streamed(pieces: Iterable[str]) -> str:
+    page = Page()
+    stream = MarkdownStream("m")
+    for piece in pieces:
+        stream.feed(piece)
+        page.apply(stream.flush())
+    page.apply(stream.close())
+    assert normal(stream.html()) == page.html()
+    return page.html()
+
+
+@budget
+@given(markdown, sizes)
+def test_the_page_after_streaming_is_the_page_after_a_reload(source: str, lengths: list[int]) -> None:
+    assert streamed(chunks(source, lengths)) == normal(render(source))
+
+
+@every_source
+def test_real_sources_stream_to_the_page_after_a_reload(lengths: list[int]) -> None:
+    for source in sources:
+        assert streamed(chunks(source, lengths)) == normal(render(source)), source
+
+
+@budget
+@given(markdown, sizes)
+def test_a_source_cut_differently_gives_the_same_html(source: str, lengths: list[int]) -> None:
+    stream = MarkdownStream("m")
+    for piece in chunks(source, lengths):
+        stream.feed(piece)
+    stream.close()
+
+    assert stream.html() == snapshot_of_whole(source)
+
+
+def snapshot_of_whole(source: str) -> str:
+    stream = MarkdownStream("m")
+    stream.feed(source)
+    stream.close()
+    return stream.html()
+
+
+@budget
+@given(markdown, sizes)
+def test_what_is_appended_is_always_the_beginning_of_the_whole(source: str, lengths: list[int]) -> None:
+    assert_appended_is_prefix(source, lengths)
+
+
+@every_source
+def test_what_is_appended_of_real_sources_is_always_the_beginning_of_the_whole(lengths: list[int]) -> None:
+    for source in sources:
+        assert_appended_is_prefix(source, lengths)
+
+
+def assert_appended_is_prefix(source: str, lengths: list[int]) -> None:
+    whole = render(source, late_references=False)
+    stream = AppendStream()
+    taken = ""
+    for piece in chunks(source, lengths):
+        stream.feed(piece)
+        taken += stream.take()
+        assert whole.startswith(taken)
+    assert taken + stream.close() == whole
+
+
+@budget
+@given(markdown, sizes, st.integers(0, 20))
+def test_a_reader_who_joins_in_the_middle_sees_the_same(source: str, lengths: list[int], joined: int) -> None:
+    assert_joining_works(source, lengths, joined)
+
+
+@pytest.mark.parametrize("source", ANSWERS.values(), ids=ANSWERS.keys())
+def test_a_reader_may_join_a_real_answer_anywhere(source: str) -> None:
+    for joined in range(0, len(source) // 5, 7):
+        assert_joining_works(source, [5], joined)
+
+
+def assert_joining_works(source: str, lengths: list[int], joined: int) -> None:
+    stream = MarkdownStream("m")
+    page: Page | None = None
+    for number, piece in enumerate(chunks(source, lengths)):
+        if number == joined:
+            page = Page(stream.html())  # with text that was fed, but is in no batch yet
+        stream.feed(piece)
+        batch = stream.flush() if number % 2 else None
+        if page is not None and batch is not None:
+            page.apply(batch)
+    if page is None:
+        page = Page(stream.html())
+    page.apply(stream.close())
+
+    assert page.html() == normal(render(source))
+
+
+@budget
+@given(markdown, sizes)
+@example("a\n\n[b]\n\n[b]: https://x.org", [1])
+def test_a_closed_element_changes_at_most_once_by_a_replace(source: str, lengths: list[int]) -> None:
+    stream = MarkdownStream("m")
+    ended: set[str] = set()
+    for piece in [*chunks(source, lengths), None]:
+        open_before = open_ids(stream)
+        if piece is None:
+            batch = stream.close()
+        else:
+            stream.feed(piece)
+            batch = stream.flush()
+        for op in batch.ops:
+            assert op.target_id not in ended
+            if op.action is Action.REPLACE and op.target_id[1] == "b":
+                ended.add(op.target_id)
+            elif op.action is Action.APPEND:
+                assert op.target_id in open_before or op.target_id[1:2] == "t"
+
+
+def open_ids(stream: MarkdownStream) -> set[str]:
+    return {stream._id(element) for element in stream._parser.open_elements()}
+
+
+@budget
+@given(markdown, sizes, st.sampled_from(["*", "[", "`", "**", "$x", "~~"]))
+def test_nothing_before_what_may_still_change_is_sent_again(source: str, lengths: list[int], opener: str) -> None:
+    stream = MarkdownStream("m")
+    stream.feed("Something before, ")
+    stream.feed("and ")
+    before = stream.flush()
+    sent = ""
+    for piece in chunks(f"it {opener}{source.replace(chr(13), ' ').replace(chr(10), ' ')}", lengths):
+        stream.feed(piece)
+        sent += "".join(op.html for op in stream.flush().ops)
+
+    assert "Something before" in before.ops[0].html
+    assert "Something before" not in sent
+
+
+@budget
+@given(markdown)
+def test_a_closed_document_has_no_tail(source: str) -> None:
+    stream = MarkdownStream("m")
+    stream.feed(source)
+    stream.flush()
+    stream.close()
+
+    assert not has_tail(stream.html())

@@ -1,0 +1,73 @@
+"""The elements of a growing document; the machine writes them, the emitters read them.
+
+Parts of an element are only ever added at its end. What may still change is not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+NOT_SENT = -1
+
+
+class Element:
+    """An element with constant tags; its text is HTML already."""
+
+    __slots__ = (
+        "attributes",
+        "can_hold_marker",
+        "has_id",
+        "is_open",
+        "is_patchable",
+        "is_provisional",
+        "is_shell",
+        "name",
+        "number",
+        "parts",
+        "replacement",
+        "sent",
+        "shows_replacement",
+    )
+
+    def __init__(self, name: str, number: int, attributes: str = "", *, can_hold_marker: bool = True) -> None:
+        self.name = name
+        self.number = number
+        self.attributes = attributes
+        self.parts: list[str | Element] = []
+        self.is_open = True
+        self.is_provisional = False  # it may yet become another element, as a paragraph a heading
+        self.is_shell = False  # nothing is added to it once it is there, so it needs no id
+        self.is_patchable = False  # it may be replaced once after its end
+        self.can_hold_marker = can_hold_marker
+        self.replacement: list[str | Element] | None = None
+        self.has_id = False  # a reader can address it
+        self.sent = NOT_SENT  # how many parts a reader has, or that the element itself is not there yet
+        self.shows_replacement = False
+
+    def opening(self, identity: str = "") -> str:
+        """Give the start tag."""
+        return f"<{self.name}{identity}{self.attributes}>" if self.name else ""
+
+    def closing(self) -> str:
+        """Give the end tag."""
+        return f"</{self.name}>" if self.name else ""
+
+    def html(self) -> str:
+        """Give the whole element without ids."""
+        return "".join(self._pieces())
+
+    def _pieces(self) -> Iterator[str]:
+        if self.replacement is not None:
+            yield from _flat(self.replacement)
+            return
+        yield self.opening()
+        yield from _flat(self.parts)
+        yield self.closing()
+
+
+def _flat(parts: list[str | Element]) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, str):
+            yield part
+        else:
+            yield part.html()
