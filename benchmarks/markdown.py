@@ -6,12 +6,13 @@ parser: at each chunk, it renders all that has come. Times are of this machine, 
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 import zlib
 from collections.abc import Callable, Iterator
 
-from webapp.markdown import MarkdownStream, render
+from webapp.markdown import MarkdownStream, Op, render
 
 CHUNK_CHARS = 4
 FLUSH_CHARS = 16
@@ -66,14 +67,14 @@ def best_seconds_per_chunk(source: str, rounds: int) -> list[float]:
 
 
 def sent_chars(source: str, flush_chars: int) -> tuple[int, int]:
-    """Give the characters of HTML, and the bytes on the wire with an envelope for each operation."""
+    """Give the characters of HTML, and the bytes on the wire with envelopes, of which the markers are a part."""
     stream = MarkdownStream("m")
     html = wire = 0
     for chunk in [*_chunks(source, flush_chars), ""]:
         stream.feed(chunk)
         batch = stream.flush() if chunk else stream.close()
-        html += sum(len(op.html) for op in batch.ops)
-        wire += sum(len(_envelope(op.target_id, op.action.value, op.html).encode()) for op in batch.ops)
+        html += sum(len(_MARKER.sub("", op.html)) for op in batch)
+        wire += sum(len(_envelope(op).encode()) for op in batch)
     return html, wire
 
 
@@ -84,15 +85,17 @@ def deflated_bytes(source: str, flush_chars: int) -> int:
     for chunk in [*_chunks(source, flush_chars), ""]:
         stream.feed(chunk)
         batch = stream.flush() if chunk else stream.close()
-        message = "".join(_envelope(op.target_id, op.action.value, op.html) for op in batch.ops)
+        message = "".join(_envelope(op) for op in batch)
         if message:
             total += len(compressor.compress(message.encode()) + compressor.flush(zlib.Z_SYNC_FLUSH)) - 4
     return total
 
 
-def _envelope(target_id: str, action: str, html: str) -> str:
-    swap = ' hx-swap="beforeend"' if action == "append" else ""
-    return f'<hx-partial hx-target="#{target_id}"{swap}>{html}</hx-partial>'
+_MARKER = re.compile(r"<(i|template) id=[^<>]*></\1>")
+
+
+def _envelope(op: Op) -> str:
+    return f"<hx-partial id={op.target_id}>{op.html}</hx-partial>"
 
 
 def rerendered_seconds(source: str, samples: int = 20) -> float | None:

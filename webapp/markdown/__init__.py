@@ -1,7 +1,7 @@
 """Markdown to safe HTML while it is being written, at a cost that does not grow with what was written before.
 
 Three ways to the same result: `render` a whole document; an `AppendStream`, whose text is only ever appended to; a
-`MarkdownStream`, whose batches of operations keep a page up to date. See docs/markdown.md.
+`MarkdownStream`, whose operations keep a page up to date. See docs/markdown.md.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from webapp.markdown.dialect import DEFAULT, Dialect
 from webapp.markdown.links import SafeLinks
 from webapp.markdown.parser import Parser
 from webapp.markdown.source import Source
-from webapp.markdown.stream import Action, Batch, MarkdownStream, Op
+from webapp.markdown.stream import MarkdownStream, Op
 
 __all__ = [
     "DEFAULT",
-    "Action",
     "AppendStream",
-    "Batch",
     "CodeBlock",
     "Dialect",
     "MarkdownStream",

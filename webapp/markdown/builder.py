@@ -315,6 +315,7 @@ class Builder:
         figure.attributes = ' class="code loose"' if figure.attributes else ' class="code"'
         pre = self.element("pre")
         code = self.element("code", f' class="language-{escape(language)}"' if language else "")
+        code.is_patchable = self.defers_code and bool(language)
         if language:
             figure.parts.append(f"<figcaption>{escape(self.dialect.language_label(language))}</figcaption>")
         figure.is_shell = pre.is_shell = True
@@ -350,7 +351,6 @@ class Builder:
         if html is not None:
             self.replace_code(block.element, html)
         elif self.defers_code:
-            block.element.is_patchable = True
             self.code.append(CodeBlock(block.element, source, block.language))
 
     def replace_code(self, element: Element, html: str) -> None:

@@ -1,14 +1,14 @@
 """The end of a paragraph that may still change, as a reader has it: an element of its own.
 
-While nothing in it changes, text is appended to it. When something does, the whole is replaced, but only after at least
-half as much new source has come, so that the cost stays linear.
+While nothing in it changes, text is put in the place of its marker. When something does, the whole is replaced, but
+only after at least half as much new source has come, so that the cost stays linear.
 """
 
 from __future__ import annotations
 
 from webapp.markdown.escape import escape
 from webapp.markdown.inlines import Inline
-from webapp.markdown.tree import Element
+from webapp.markdown.tree import Element, Ids
 
 MIN_CHARS = 48
 """Text that may still change is kept back until it is this long: most emphasis, code and links are complete before.
@@ -20,9 +20,11 @@ What was shown as it may be has to be sent again as it is: at 32, prose cost 1.1
 class Tail:
     """What a reader has of the tail of a document; there is at most one."""
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
         self.owner: Element | None = None
+        self.id = ""
+        self.marker = ""
         self._shown: list[str] = []
         self._pieces = 0  # of the paragraph's, up to which they were sent
         self._was_waiting = False
@@ -30,14 +32,14 @@ class Tail:
         self._revision = 0
         self._source_chars = 0
 
-    @property
-    def id(self) -> str:
-        """The id of its element."""
-        return f"{self._prefix}t{self.owner.number}" if self.owner is not None else ""
-
     def html(self) -> str:
         """Give its element."""
-        return f'<span id="{self.id}">{"".join(self._shown)}</span>'
+        return f"<span id={self.id}>{''.join(self._shown)}<i id={self.marker}></i></span>"
+
+    def new_marker(self) -> str:
+        """Give the place where it goes on."""
+        self.marker = self._ids.marker()
+        return f"<i id={self.marker}></i>"
 
     def forget(self) -> None:
         """Note that it is gone."""
@@ -68,14 +70,14 @@ class Tail:
         return inline.revision == self._revision
 
     def extension(self, inline: Inline) -> str:
-        """Give what is to be appended to its element."""
+        """Give what is to be put before the end of its element."""
         html = inline.html_from(self._pieces - inline.base)
         html += escape("".join(inline.waiting[self._waiting :]) if self._was_waiting else inline.waiting_text())
         self._note(inline, html)
         return html
 
     def _restart(self, owner: Element, inline: Inline) -> str:
-        self.owner = owner
+        self.owner, self.id, self.marker = owner, self._ids.tail(), self._ids.marker()
         self._note(inline, inline.html_from(0) + escape(inline.waiting_text()))
         return self.html()
 

@@ -9,6 +9,34 @@ from collections.abc import Iterator
 
 NOT_SENT = -1
 
+_WITHOUT_TEXT = frozenset({"ul", "ol", "table", "tbody"})
+"""In these, HTML's parser or a screen reader would take an `<i>` amiss."""
+
+
+class Ids:
+    """The ids of one document's elements on a page; each is given to one element only."""
+
+    __slots__ = ("_markers", "_prefix", "_tails")
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._markers = 0
+        self._tails = 0
+
+    def block(self, element: Element) -> str:
+        """Give the id of an element that may be replaced."""
+        return f"{self._prefix}b{element.number}"
+
+    def marker(self) -> str:
+        """Make an id for the place where an element goes on."""
+        self._markers += 1
+        return f"{self._prefix}-{self._markers}"
+
+    def tail(self) -> str:
+        """Make an id for text that may still change."""
+        self._tails += 1
+        return f"{self._prefix}t{self._tails}"
+
 
 class Element:
     """An element with constant tags; its text is HTML already."""
@@ -21,6 +49,7 @@ class Element:
         "is_patchable",
         "is_provisional",
         "is_shell",
+        "marker",
         "name",
         "number",
         "parts",
@@ -41,6 +70,7 @@ class Element:
         self.can_hold_marker = can_hold_marker
         self.replacement: list[str | Element] | None = None
         self.has_id = False  # a reader can address it
+        self.marker = ""  # the id of the place in it, as a reader has it, where it goes on
         self.sent = NOT_SENT  # how many parts a reader has, or that the element itself is not there yet
         self.shows_replacement = False
 
@@ -51,6 +81,13 @@ class Element:
     def closing(self) -> str:
         """Give the end tag."""
         return f"</{self.name}>" if self.name else ""
+
+    def marker_html(self) -> str:
+        """Give the empty element that stands where this one goes on, or nothing without one."""
+        if not self.marker:
+            return ""
+        name = "template" if self.name in _WITHOUT_TEXT else "i"
+        return f"<{name} id={self.marker}></{name}>"
 
     def html(self) -> str:
         """Give the whole element without ids."""

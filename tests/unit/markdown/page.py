@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from turbohtml import Element, parse_fragment
 
-from webapp.markdown import Action, Batch
+from webapp.markdown import MarkdownStream, Op
 
-_OUR_ID = re.compile(r' id="m[bt][0-9]+"')
+_OUR_ID = re.compile(r" id=\"?m[bt][0-9]+\"?")
 _TAG = re.compile("<(/?)([a-z0-9]+)")
-_TAIL = re.compile(r'<span id="mt[0-9]+">')
+_TAIL = re.compile(r"<span id=\"?mt[0-9]+\"?>")
 
 
 class Page:
     """The element with the id `m`, and what it holds; its parser is that of a browser, in a `<template>`."""
 
-    def __init__(self, html: str = "") -> None:
+    def __init__(self, html: str) -> None:
         self.root = _parsed(f'<div id="m">{html}</div>')
 
-    def apply(self, batch: Batch) -> None:
-        """Apply a batch, or raise AssertionError if a browser could not."""
-        targets = [self._find(op.target_id) for op in batch.ops]
-        assert len({op.target_id for op in batch.ops}) == len(targets), "an element is the target of two operations"
-        for target, op in zip(targets, batch.ops, strict=True):
+    def apply(self, ops: Sequence[Op]) -> None:
+        """Apply a batch that comes in its turn, or raise AssertionError if a browser could not."""
+        targets = [self._find(op.target_id) for op in ops]
+        assert len({op.target_id for op in ops}) == len(targets), "an element is the target of two operations"
+        for target, op in zip(targets, ops, strict=True):
             assert _is_balanced(op.html), op.html
-            new = _parsed(op.html)
-            if op.action is Action.APPEND:
-                assert op.html
-                target.extend(list(new.children))
-            else:
-                target.replace_with(*new.children)
-        self._find(batch.open_id)
+            target.replace_with(*_parsed(op.html).children)
 
-    def move_marker(self, batch: Batch) -> None:
-        """Apply a batch as a transport does that keeps a marker at the end of what is open."""
-        self.apply(batch)
-        for marker in self.root.select('[id="marker"]'):
+    def receive(self, ops: Sequence[Op]) -> None:
+        """Apply a batch that may come late or again, as htmx does: what it aims at may be gone."""
+        targets = [self.root.select(f'[id="{op.target_id}"]') for op in ops]
+        for found, op in zip(targets, ops, strict=True):
+            assert len(found) < 2
+            if found:
+                found[0].replace_with(*_parsed(op.html).children)
+
+    def clear_markers(self) -> None:
+        """Take away the markers that are left, once everything has come."""
+        for marker in self._find("m").select(MarkdownStream.MARKERS):
             marker.decompose()
-        self._find(batch.open_id).append(_parsed('<i id="marker"></i>').children[0])
 
     def html(self) -> str:
         """Give the page without our ids and tails, in a form in which equal pages are equal."""

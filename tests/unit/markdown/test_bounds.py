@@ -65,8 +65,8 @@ def _stream(source: str) -> int:
     sent = 0
     for at in range(0, len(source), 4):
         stream.feed(source[at : at + 4])
-        sent += sum(len(op.html) + 52 for op in stream.flush().ops)
-    return sent + sum(len(op.html) + 52 for op in stream.close().ops)
+        sent += sum(len(op.html) + 52 for op in stream.flush())
+    return sent + sum(len(op.html) + 52 for op in stream.close())
 
 
 def _counted(work: Work, run: Callable[[], int]) -> tuple[int, int, int]:

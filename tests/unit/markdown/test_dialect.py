@@ -124,7 +124,7 @@ def test_a_reference_before_its_definition_is_a_link_in_the_end() -> None:
     stream.flush()
     late = stream.close()
 
-    assert [op.target_id for op in late.ops] == ["mb1"]
+    assert [op.target_id for op in late] == ["mb1"]
     assert stream.html().startswith('<p>See <a href="https://x.org"')
     assert render("[this]\n\n[this]: https://x.org", late_references=False) == "<p>[this]</p>"
 
@@ -135,6 +135,6 @@ def test_a_reference_before_its_definition_is_a_link_in_the_end() -> None:
 def test_a_line_is_read_before_it_ends_only_if_its_kind_is_certain(text: str) -> None:
     stream = MarkdownStream("m")
     stream.feed(f"{text} and ")
-    is_shown = bool(stream.flush().ops)
+    is_shown = bool(stream.flush())
 
     assert is_shown is not text.startswith(("#", "[", "**"))

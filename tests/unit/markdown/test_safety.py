@@ -83,8 +83,8 @@ def _renderings(source: str) -> list[str]:
         appended.feed(piece)
         stream.feed(piece)
         appended.take()
-        found += [op.html for op in stream.flush().ops]
-    return [*found, *(op.html for op in stream.close().ops), stream.html()]
+        found += [op.html for op in stream.flush()]
+    return [*found, *(op.html for op in stream.close()), stream.html()]
 
 
 def _assert_safe(source: str) -> None:
