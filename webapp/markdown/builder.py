@@ -24,7 +24,7 @@ from webapp.markdown.inlines import Inline
 from webapp.markdown.lines import Line
 from webapp.markdown.tables import MAX_PADDING
 from webapp.markdown.tokens import formula_html, plain_formula
-from webapp.markdown.tree import Element
+from webapp.markdown.tree import NEVER, Element
 
 MAX_DEPTH = 40
 """Open blocks; a list counts twice, with its item. What would nest deeper is text."""
@@ -76,6 +76,11 @@ class Builder:
     def container(self) -> Block:
         """The innermost block that the line at hand continues."""
         return self.stack[self.matched - 1]
+
+    @property
+    def first_patch(self) -> int:
+        """The number of the first element whose text may be read again at the end."""
+        return self._patches[0].element.number if self._patches else NEVER
 
     @property
     def is_deep(self) -> bool:

@@ -17,7 +17,7 @@ from webapp.markdown.dialect import DEFAULT, Dialect
 from webapp.markdown.parser import Parser
 from webapp.markdown.source import Source
 from webapp.markdown.tails import Tail
-from webapp.markdown.tree import NOT_SENT, Element, Ids
+from webapp.markdown.tree import NEVER, NOT_SENT, Element, Ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class MarkdownStream:
         self._root.sent = 0
         self._root.marker = self._ids.marker()
         self._tail = Tail(self._ids)
+        self._awaited: dict[int, CodeBlock] = {}  # by the numbers of their elements
         self._is_closed = False
 
     def feed(self, text: str) -> None:
@@ -66,6 +67,8 @@ class MarkdownStream:
         for element in parser.open_elements():
             if element.sent != NOT_SENT and (element.sent < len(element.parts) or element is innermost):
                 self._update(element, ops)
+            if changed and element.frozen < element.sent:
+                self._freeze(element)
         return tuple(ops)
 
     def close(self) -> tuple[Op, ...]:
@@ -84,13 +87,16 @@ class MarkdownStream:
         return self._root.html()
 
     def take_code(self) -> list[CodeBlock]:
-        """Give the code blocks in a named language that ended since the last time, to be highlighted elsewhere."""
+        """Give the code blocks in a named language that ended since the last time; each has to be `highlighted`."""
         found, self._parser.code = self._parser.code, []
+        self._awaited.update((code.element.number, code) for code in found)
         return found
 
-    def highlighted(self, code: CodeBlock, html: str) -> None:
-        """Show code as it was highlighted, with the next batch, which may come after the last one of `close`."""
-        self._parser.replace_code(code.element, html)
+    def highlighted(self, code: CodeBlock, html: str | None) -> None:
+        """Show code as it was highlighted, if it was, with the next batch, which may come after the one of `close`."""
+        del self._awaited[code.element.number]
+        if html is not None:
+            self._parser.replace_code(code.element, html)
 
     def _update(self, element: Element, ops: list[Op]) -> None:
         """Bring an element that a reader has up to date."""
@@ -162,6 +168,35 @@ class MarkdownStream:
         """Give the place where an element goes on, if it does."""
         element.marker = self._ids.marker() if element.is_open else ""
         return element.marker_html()
+
+    def _freeze(self, element: Element) -> None:
+        """Make text of the parts that nothing will change, so that all of them can be given out at no cost.
+
+        Ids and markers that are left in them are no target any more.
+        """
+        parts = element.parts
+        for at in range(element.frozen, element.sent):
+            part = parts[at]
+            if isinstance(part, str):
+                continue
+            if part.goes_on or not self._is_before_pending(parts[at + 1 : at + 2]):
+                element.frozen = at
+                return
+            parts[at] = part.html()
+        element.frozen = element.sent
+
+    def _is_before_pending(self, after: Sequence[str | Element]) -> bool:
+        """Say whether nothing that may yet be replaced stands before an element, given in a list that may be empty.
+
+        Numbers grow, so what is pending stands in the last element whose number is not above its own.
+        """
+        pending = self._first_pending()
+        return pending == NEVER or any(not isinstance(part, str) and part.number <= pending for part in after)
+
+    def _first_pending(self) -> int:
+        """Give the lowest number of an element that is closed and may yet be replaced."""
+        code = (block.element.number for block in self._parser.code)
+        return min(self._parser.first_patch, *self._awaited, *code, NEVER)
 
     def _shown_parts(self, element: Element) -> Iterator[str]:
         for part in element.parts[: element.sent]:

@@ -5,9 +5,10 @@ Parts of an element are only ever added at its end. What may still change is not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 NOT_SENT = -1
+
+NEVER = 1 << 60
+"""The number of an element that will not come."""
 
 _WITHOUT_TEXT = frozenset({"ul", "ol", "table", "tbody"})
 """In these, HTML's parser or a screen reader would take an `<i>` amiss."""
@@ -44,6 +45,7 @@ class Element:
     __slots__ = (
         "attributes",
         "can_hold_marker",
+        "frozen",
         "has_id",
         "is_open",
         "is_patchable",
@@ -72,7 +74,15 @@ class Element:
         self.has_id = False  # a reader can address it
         self.marker = ""  # the id of the place in it, as a reader has it, where it goes on
         self.sent = NOT_SENT  # how many parts a reader has, or that the element itself is not there yet
+        self.frozen = 0  # so many of the parts that a reader has are text that nothing will change
         self.shows_replacement = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether something may be added to it, or to what stands in its place."""
+        if self.replacement is None:
+            return self.is_open
+        return any(not isinstance(part, str) and part.goes_on for part in self.replacement)
 
     def opening(self, identity: str = "") -> str:
         """Give the start tag."""
@@ -91,20 +101,10 @@ class Element:
 
     def html(self) -> str:
         """Give the whole element without ids."""
-        return "".join(self._pieces())
-
-    def _pieces(self) -> Iterator[str]:
         if self.replacement is not None:
-            yield from _flat(self.replacement)
-            return
-        yield self.opening()
-        yield from _flat(self.parts)
-        yield self.closing()
+            return _html(self.replacement)
+        return f"{self.opening()}{_html(self.parts)}{self.closing()}"
 
 
-def _flat(parts: list[str | Element]) -> Iterator[str]:
-    for part in parts:
-        if isinstance(part, str):
-            yield part
-        else:
-            yield part.html()
+def _html(parts: list[str | Element]) -> str:
+    return "".join([part if isinstance(part, str) else part.html() for part in parts])

@@ -10,6 +10,8 @@ from turbohtml import Element, parse_fragment
 from webapp.markdown import MarkdownStream, Op
 
 _OUR_ID = re.compile(r" id=\"?m[bt][0-9]+\"?")
+_ANY_ID = re.compile(r" id=\"m[bt]?-?[0-9]+\"")
+_MARKER = re.compile(r"<(i|template) id=\"m-[0-9]+\"></\1>")
 _TAG = re.compile("<(/?)([a-z0-9]+)")
 _TAIL = re.compile(r"<span id=\"?mt[0-9]+\"?>")
 
@@ -40,6 +42,10 @@ class Page:
         """Take away the markers that are left, once everything has come."""
         for marker in self._find("m").select(MarkdownStream.MARKERS):
             marker.decompose()
+
+    def visible(self) -> str:
+        """Give what a reader sees now, without our ids and markers."""
+        return _parsed(_ANY_ID.sub("", _MARKER.sub("", self._find("m").inner_html))).inner_html
 
     def html(self) -> str:
         """Give the page without our ids and tails, in a form in which equal pages are equal."""
