@@ -1,12 +1,11 @@
 """Readers over each transport, who all can tell the same: the reply's text so far, and how it ended.
 
-What comes as fragments is applied as htmx does: by id, and not at all where the id is gone.
+What comes as fragments is applied to a page as htmx does it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -16,15 +15,8 @@ from dataclasses import dataclass
 import httpx
 
 from tests.clients import EVENTS, LINES, EventStream, following, socket
+from tests.dom import Dom
 from tests.fakes import until
-
-_PARTIAL = re.compile(r'<hx-partial id="?([^" >]+)"?[^>]*>(.*?)</hx-partial>', re.DOTALL)
-_REPLY = re.compile(
-    r'<article id="(m\d+)" class="message reply"[^>]*data-state="(\w+)".*?'
-    r'<div class="text"[^>]*>(.*?)(?:<i id="(m\d+-\d+)"></i>)?</div>',
-    re.DOTALL,
-)
-_STEP = re.compile(r"(.*)<i id=(m\d+-\d+)></i>", re.DOTALL)
 
 
 @dataclass
@@ -33,17 +25,13 @@ class Follower:
 
     text: str = ""
     state: str = "running"
-    marker: str | None = None
+    page: Dom | None = None
 
-    def apply(self, fragments: str) -> None:
-        """Apply fragments to the little that this reader remembers of the page."""
-        for target, content in _PARTIAL.findall(fragments):
-            if target == self.marker and (step := _STEP.fullmatch(content)):
-                self.text += html.unescape(step[1])
-                self.marker = step[2]
-            elif replies := _REPLY.findall(content):
-                _, self.state, text, self.marker = replies[-1]
-                self.text = html.unescape(text)
+    def apply(self, message: str) -> None:
+        """Apply fragments to the page."""
+        assert self.page is not None
+        self.page.receive(message)
+        self.text, self.state = self.page.text(), self.page.state()
 
     def hear(self, event: dict[str, str]) -> None:
         """Take an event of one of the JSON protocols."""
@@ -84,9 +72,16 @@ async def _begin(reader: httpx.AsyncClient, prompt: str) -> str:
     return str(answer.headers["location"])
 
 
+async def _loaded(reader: httpx.AsyncClient, path: str) -> Dom:
+    """Load a page as a browser that runs scripts does."""
+    reader.cookies.delete("rill_scripts")
+    return Dom((await reader.get(path)).text)
+
+
 @asynccontextmanager
 async def over_websocket(reader: httpx.AsyncClient, prompt: str) -> AsyncIterator[tuple[str, Follower]]:
-    path, follower = await _begin(reader, prompt), Follower()
+    path = await _begin(reader, prompt)
+    follower = Follower(page=await _loaded(reader, path))
 
     async def pump() -> AsyncIterator[None]:
         async for frame in connected:
@@ -99,7 +94,8 @@ async def over_websocket(reader: httpx.AsyncClient, prompt: str) -> AsyncIterato
 
 @asynccontextmanager
 async def over_event_stream(reader: httpx.AsyncClient, prompt: str) -> AsyncIterator[tuple[str, Follower]]:
-    path, follower = await _begin(reader, prompt), Follower()
+    path = await _begin(reader, prompt)
+    follower = Follower(page=await _loaded(reader, path))
 
     async def pump() -> AsyncIterator[None]:
         async for event in events:
@@ -118,10 +114,9 @@ async def over_page(reader: httpx.AsyncClient, prompt: str) -> AsyncIterator[tup
         page = ""
         async for piece in response.aiter_text():
             page += piece
-            shown = page.rpartition('class="message reply"')[2].partition('<div class="text" dir="auto" hx-ignore>')[2]
-            follower.text = html.unescape(shown.partition("</div>")[0])
+            follower.text = Dom(page).text()
             yield
-        follower.state = _REPLY.findall((await reader.get(path)).text)[-1][1]
+        follower.state = Dom(page).state()
 
     async with reader.stream("GET", path) as response, _reading(follower, pump()):
         yield path, follower
@@ -129,12 +124,13 @@ async def over_page(reader: httpx.AsyncClient, prompt: str) -> AsyncIterator[tup
 
 @asynccontextmanager
 async def over_turn_events(reader: httpx.AsyncClient, prompt: str) -> AsyncIterator[tuple[str, Follower]]:
-    follower, stream = Follower(), EventStream()
+    follower, stream = Follower(page=await _loaded(reader, "/")), EventStream()
 
     async def pump() -> AsyncIterator[None]:
         async for piece in response.aiter_text():
             for event in stream.feed(piece):
-                follower.apply(event.data)
+                if event.name != "done":
+                    follower.apply(event.data)
             yield
 
     asked = reader.stream("POST", "/messages", data={"prompt": prompt}, headers=EVENTS)

@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from webapp.domain import BegunTurn, ConversationId, ReaderId, RequestId, TurnState
+from webapp.domain import BegunTurn, ConversationId, Message, ReaderId, Rendering, RequestId, TurnState
 from webapp.stores import Store
 from webapp.stores.engines import database_url
 
@@ -56,7 +56,12 @@ async def begin(store: Store, prompt: str = "Hello", owner: ReaderId = ADA, numb
 
 
 async def finish(store: Store, turn: BegunTurn, text: str = "Hi", state: TurnState = TurnState.FINISHED) -> None:
-    await store.end_turn(turn.conversation.id, turn.reply.number, text, state, None)
+    await store.end_turn(turn.conversation.id, ended(turn, text, state))
+
+
+def ended(turn: BegunTurn, text: str, state: TurnState, cause: str | None = None) -> Message:
+    """Give the reply of a turn as it ended."""
+    return replace(turn.reply, text=text, state=state, cause=cause, rendering=Rendering(f"<p>{text}</p>", "7"))
 
 
 async def query(url: str, statement: str) -> list[tuple[object, ...]]:

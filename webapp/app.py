@@ -21,6 +21,7 @@ from webapp.model_choice import choose_provider
 from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
+from webapp.replies import ReplyRenderer
 from webapp.routes import answers, conversations, messages, operations, turns
 from webapp.security import Guard, load_secret
 from webapp.services import Services
@@ -105,11 +106,15 @@ def _lifespan(
             chosen = provider or await choose_provider(settings)
             stack.push_async_callback(chosen.close)
             await chosen.open()
-            renderer = Renderer(_folder("templates"))
-            running = Turns(store, MemoryBroker(), chosen, renderer, _limits(settings), settings.rill_system_prompt)
+            renderer, replies = Renderer(_folder("templates")), ReplyRenderer()
+            stack.push_async_callback(replies.close)
+            parts = (store, MemoryBroker(), chosen, renderer, replies)
+            running = Turns(*parts, _limits(settings), settings.rill_system_prompt)
             await running.open(silent_seconds=0 if store.is_embedded else SILENT_TURN_SECONDS)
             stack.push_async_callback(running.close, settings.rill_shutdown_grace_seconds)
-            app.state.services = Services(settings, secret, store, chosen, renderer, running, Assets(_folder("static")))
+            app.state.services = Services(
+                settings, secret, store, chosen, renderer, replies, running, Assets(_folder("static"))
+            )
             await _first_look(chosen)
             yield
 

@@ -45,12 +45,24 @@ class FinishReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rendering:
+    """A reply as HTML, and which version of the renderer made it; what another version made is made anew.
+
+    `html` stands in a page as it is. While the reply is being written, it has the places in it where it goes on.
+    """
+
+    html: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One role's content in a conversation.
 
     `number` is unique in its conversation and grows with time; `parent` is the number of the message before it on
     its branch, `None` for the first. A prompt has no `state`; a reply's `state` is that of its turn, and `cause` is
-    the name of an error or finish reason that a sentence can be made of (see `webapp.errors.sentence`).
+    the name of an error or finish reason that a sentence can be made of (see `webapp.errors.sentence`). A prompt has no
+    `rendering`, and a reply may not have one yet: `webapp.replies` makes it.
     """
 
     number: int
@@ -60,6 +72,7 @@ class Message:
     created_at: datetime
     state: TurnState | None = None
     cause: str | None = None
+    rendering: Rendering | None = None
 
     @property
     def is_running(self) -> bool:
@@ -153,8 +166,9 @@ class FragmentKind(StrEnum):
 class Fragment:
     """HTML for the wire, made once per flush for all readers, with its place in the feed.
 
-    `html` is one or more `<hx-partial>` elements. `text` is the plain text that the reply grew by, for readers that
-    want no HTML. `state` and `cause` are those of the turn once it has ended.
+    `html` is one or more `<hx-partial>` elements, or nothing while all that came waits for more. `text` is the plain
+    text that the reply grew by, for readers that want no HTML. `state` and `cause` are those of the turn once it has
+    ended.
     """
 
     position: Position

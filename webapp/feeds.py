@@ -59,16 +59,18 @@ class TurnEnd:
 
 async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationId) -> Snapshot:
     """Read a conversation as it is now. Raises `ConversationNotFound`."""
-    conversation = await turns.store.conversation(owner, conversation_id)
-    turn = turns.running(conversation_id)
-    if conversation.running is not None and turn is None:
+    conversation = await _read(turns, owner, conversation_id)
+    if conversation.running is not None and turns.running(conversation_id) is None:
         # The turn ended while the store was read; or it runs in another process, and its checkpoint is what is known.
-        conversation = await turns.store.conversation(owner, conversation_id)
-        turn = turns.running(conversation_id)
-    if turn is not None and conversation.running is not None and turn.reply.number == conversation.running.number:
-        showing = replace(conversation.running, text=turn.text)
-        return Snapshot(replace(conversation, messages=(*conversation.messages[:-1], showing)), turn.position)
+        conversation = await _read(turns, owner, conversation_id)
+    turn, running = turns.running(conversation_id), conversation.running
+    if turn is not None and running is not None and turn.reply.number == running.number:
+        return Snapshot(replace(conversation, messages=(*conversation.messages[:-1], turn.showing)), turn.position)
     return Snapshot(conversation, _position(conversation))
+
+
+async def _read(turns: Turns, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
+    return await turns.rendered(await turns.store.conversation(owner, conversation_id))
 
 
 def _position(conversation: Conversation) -> Position:

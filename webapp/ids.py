@@ -1,8 +1,8 @@
-"""Every DOM id and marker of the page, in one place.
+"""Every DOM id of the page, in one place.
 
-Fragments are applied by id, and safely so more than once: text is not appended to an element but put in the place of a
-marker that carries the fragment's index and leaves the next marker behind it. A fragment that arrives twice, late, or
-over two transports at once finds its marker gone, and changes nothing.
+Fragments are applied by id, and safely so more than once: nothing is appended to an element. What comes takes the
+place of an element that is then gone, and leaves the next such element behind it. A fragment that arrives twice, late,
+or over two transports at once finds its target gone, and changes nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ def message(number: int) -> str:
     return f"m{number}"
 
 
-def marker(number: int, index: int) -> str:
-    """The place in a running reply where its fragment `index` goes."""
-    return f"m{number}-{index}"
+def content(number: int) -> str:
+    """The HTML of a reply; the ids within it begin with this one (see `webapp.markdown.MarkdownStream`)."""
+    return f"r{number}"
+
+
+def end(number: int) -> str:
+    """What is said below a reply of its end."""
+    return f"e{number}"
 
 
 def place_after(number: int) -> str:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import escape
+from markupsafe import Markup
 
 from webapp import errors, ids
 from webapp.domain import Conversation, Fragment, FragmentKind, Message, Position, Role, TurnState
+from webapp.markdown import MarkdownStream, Op
 
 SPLIT = "<!--reply-->"
-"""Stands in `partials/message.html` where a running reply's text goes on; escaped text can never contain it."""
+"""Stands in `partials/message.html` where a running reply's text goes on; a rendering can never contain it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self.environment.globals.update(ids=ids, sentence=errors.sentence, Role=Role, TurnState=TurnState)
+        self.environment.globals.update(
+            ids=ids, sentence=errors.sentence, rendered=rendered, markers=markers, Role=Role, TurnState=TurnState
+        )
         self.environment.filters["status"] = status_line
 
     def render(self, template: str, **context: object) -> str:
@@ -71,32 +74,52 @@ class Renderer:
         html = self.render("fragments/turn_began.html", prompt=prompt, reply=reply, replaced=replaced)
         return Fragment(Position(reply.number, 0), FragmentKind.BEGAN, html)
 
-    def reply_progress(self, number: int, index: int, text: str) -> Fragment:
-        """Put text in the place of the marker `index - 1`, and leave the next marker behind it.
+    def reply_progress(self, number: int, index: int, ops: Sequence[Op], text: str) -> Fragment:
+        """Show what a reply grew by; the text is that of which the operations show as much as is certain."""
+        return Fragment(Position(number, index), FragmentKind.PROGRESS, partials(ops), text)
 
-        This is the only fragment that is made many times a second, so it is formatted without a template.
-        """
-        target, left = ids.marker(number, index - 1), ids.marker(number, index)
-        html = f"<hx-partial id={target}>{escape(text)}<i id={left}></i></hx-partial>"
-        return Fragment(Position(number, index), FragmentKind.PROGRESS, html, text)
+    def turn_ended(self, reply: Message, ops: Sequence[Op]) -> Fragment:
+        """Do what is left to do to a reply that a reader has, and say how it ended."""
+        last = _our_own(partials(ops))
+        return self._ended(reply, self.render("fragments/turn_ended.html", reply=reply, partials=last))
 
-    def turn_ended(self, reply: Message, text: str = "") -> Fragment:
-        """Show the whole reply as it ended, whatever of it was lost on the way; `text` is its last unseen piece."""
-        html = self.render("fragments/turn_ended.html", reply=reply)
+    def turn_lost(self, reply: Message) -> Fragment:
+        """Show a whole reply whose turn ended in another process, whatever a reader has of it."""
+        return self._ended(reply, self.render("fragments/turn_lost.html", reply=reply))
+
+    def _ended(self, reply: Message, html: str) -> Fragment:
         position = Position(reply.number, Position.END)
-        return Fragment(position, FragmentKind.ENDED, html, text, reply.state or TurnState.FINISHED, reply.cause)
+        state = reply.state or TurnState.FINISHED
+        return Fragment(position, FragmentKind.ENDED, html, state=state, cause=reply.cause)
 
-    def snapshot(self, conversation: Conversation, position: Position, since: int) -> str:
+    def snapshot(self, conversation: Conversation, since: int) -> str:
         """Make everything after message `since` right, whatever the page shows of it now."""
         parts = Parts.after(conversation.messages, since)
-        return self.render(
-            "fragments/snapshot.html", parts=parts, running=conversation.running, index=marker_index(position)
-        )
+        return self.render("fragments/snapshot.html", parts=parts, running=conversation.running)
 
 
-def marker_index(position: Position) -> int:
-    """The index of the marker that a running reply shows at a position."""
-    return 0 if position.index == Position.END else position.index
+def partials(ops: Sequence[Op]) -> str:
+    """Give operations as htmx takes them.
+
+    This is the only fragment that is made many times a second, so it is formatted without a template.
+    """
+    return "".join([f"<hx-partial id={op.target_id}>{op.html}</hx-partial>" for op in ops])
+
+
+def rendered(reply: Message) -> Markup:
+    """Give a reply's rendering, which has to be there: it is the one HTML that is not made of templates."""
+    if reply.rendering is None:
+        raise ValueError("a reply is shown that was not rendered")
+    return _our_own(reply.rendering.html)
+
+
+def _our_own(html: str) -> Markup:
+    return Markup(html)  # noqa: S704  # Made by webapp.markdown, which is safe by construction.
+
+
+def markers(reply: Message) -> str:
+    """Select what the operations of a reply leave in it for further ones, once none will come."""
+    return f"#{ids.content(reply.number)} {MarkdownStream.MARKERS}"
 
 
 def status_line(reply: Message | None) -> str:

@@ -12,6 +12,7 @@ from webapp.domain import ConversationId, ReaderId
 from webapp.pages import Page
 from webapp.providers import Provider
 from webapp.rendering import Renderer
+from webapp.replies import ReplyRenderer
 from webapp.settings import Settings
 from webapp.stores import Store
 from webapp.turns import Turns
@@ -27,6 +28,7 @@ class Services:
     store: Store
     provider: Provider
     renderer: Renderer
+    replies: ReplyRenderer
     turns: Turns
     assets: Assets
 

@@ -22,7 +22,6 @@ from webapp.domain import (
     ConversationId,
     FinishChunk,
     FinishReason,
-    Fragment,
     Message,
     Position,
     ReaderId,
@@ -31,8 +30,10 @@ from webapp.domain import (
     TextChunk,
     TurnState,
 )
+from webapp.markdown import Op
 from webapp.providers import ChatMessage, Provider
 from webapp.rendering import Renderer
+from webapp.replies import ReplyRenderer, steps
 from webapp.stores import Store
 from webapp.text import TextCleaner, clean
 
@@ -59,6 +60,7 @@ class RunningTurn:
 
     def __init__(self, turns: Turns, begun: BegunTurn, messages: Sequence[ChatMessage], flush_seconds: float) -> None:
         self._turns = turns
+        self._html = turns.replies.begin(begun.reply.number, self._flush_soon)
         self._messages = messages
         self._flush_seconds = flush_seconds
         self.conversation_id: ConversationId = begun.conversation.id
@@ -67,6 +69,7 @@ class RunningTurn:
         self._parts: list[str] = []
         self._chars = 0
         self._unsent: list[str] = []
+        self._has_ended = False
         self._cleaner = TextCleaner()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._last_flush = float("-inf")
@@ -81,6 +84,11 @@ class RunningTurn:
         """The text that was published so far; what waits for the next flush is not in it."""
         self._parts = ["".join(self._parts)]
         return self._parts[0]
+
+    @property
+    def showing(self) -> Message:
+        """The reply as it was published so far."""
+        return replace(self.reply, text=self.text, rendering=self._html.rendering())
 
     @property
     def position(self) -> Position:
@@ -106,33 +114,49 @@ class RunningTurn:
             async for chunk in chunks:
                 if isinstance(chunk, FinishChunk):
                     return chunk.reason
-                self._take(chunk)
+                await self._take(chunk)
                 if self._chars >= self._turns.limits.max_reply_chars:
                     self._cut = (TurnState.FINISHED, "too_large")
                     return None
         return None
 
-    def _take(self, chunk: TextChunk) -> None:
+    async def _take(self, chunk: TextChunk) -> None:
         text = self._cleaner.feed(chunk.text)[: self._turns.limits.max_reply_chars - self._chars]
-        if not text:
-            return
+        for number, step in enumerate(steps(text)):
+            if number:
+                # One chunk may be a whole book: others have their turn before the next of its pages.
+                await asyncio.sleep(0)
+            self._add(step)
+
+    def _add(self, text: str) -> None:
         self._chars += len(text)
         self._unsent.append(text)
-        if self._flush_timer is None:
-            loop = asyncio.get_running_loop()
-            due = self._last_flush + self._flush_seconds
-            if loop.time() >= due:
-                self._flush()
-            else:
-                self._flush_timer = loop.call_at(due, self._flush)
+        self._html.feed(text)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        """Publish what has come: at once, or when the least time since the last time has passed."""
+        if self._flush_timer is not None or self._has_ended:
+            return
+        loop = asyncio.get_running_loop()
+        due = self._last_flush + self._flush_seconds
+        if loop.time() >= due:
+            self._flush()
+        else:
+            self._flush_timer = loop.call_at(due, self._flush)
 
     def _flush(self) -> None:
         self._flush_timer = None
         self._last_flush = asyncio.get_running_loop().time()
+        self._publish(self._html.flush())
+
+    def _publish(self, ops: Sequence[Op]) -> None:
         text, self._unsent = "".join(self._unsent), []
+        if not text and not ops:
+            return
         self._parts.append(text)
         self._index += 1
-        fragment = self._turns.renderer.reply_progress(self.reply.number, self._index, text)
+        fragment = self._turns.renderer.reply_progress(self.reply.number, self._index, ops, text)
         self._turns.broker.publish(self.conversation_id, fragment)
 
     def _outcome(self, pump: asyncio.Task[FinishReason | None]) -> tuple[TurnState, str | None]:
@@ -159,15 +183,21 @@ class RunningTurn:
     async def _end(self, state: TurnState, cause: str | None) -> None:
         if self._flush_timer is not None:
             self._flush_timer.cancel()
-        last_piece = "".join([*self._unsent, self._cleaner.end()])
-        ended = replace(self.reply, text=self.text + last_piece, state=state, cause=cause)
+        if last := self._cleaner.end():
+            self._unsent.append(last)
+            self._html.feed(last)
+        self._has_ended = True
+        self._publish(self._html.close())
+        await self._html.highlighted()
+        ops = self._html.flush()
+        ended = replace(self.showing, state=state, cause=cause)
         try:
-            await self._turns.store.end_turn(self.conversation_id, ended.number, ended.text, state, cause)
+            await self._turns.store.end_turn(self.conversation_id, ended)
         except errors.StoreUnavailable as error:
             log.error("turn.not_saved", detail=error.detail, **self._facts())
         # No await between these two: a snapshot sees the turn either running or ended.
         self._turns.forget(self)
-        self._turns.broker.publish(self.conversation_id, self._turns.renderer.turn_ended(ended, last_piece))
+        self._turns.broker.publish(self.conversation_id, self._turns.renderer.turn_ended(ended, ops))
         log.info("turn.ended", state=state.value, cause=cause, chars=self._chars, **self._facts())
 
     def _facts(self) -> dict[str, object]:
@@ -178,9 +208,17 @@ class Turns:
     """Begins, follows up and ends turns; knows those that run in this process."""
 
     def __init__(
-        self, store: Store, broker: Broker, provider: Provider, renderer: Renderer, limits: TurnLimits, system: str = ""
+        self,
+        store: Store,
+        broker: Broker,
+        provider: Provider,
+        renderer: Renderer,
+        replies: ReplyRenderer,
+        limits: TurnLimits,
+        system: str = "",
     ) -> None:
-        self.store, self.broker, self.provider, self.renderer = store, broker, provider, renderer
+        self.store, self.broker, self.provider = store, broker, provider
+        self.renderer, self.replies = renderer, replies
         self.limits = limits
         self._system = system
         self._running: dict[ConversationId, RunningTurn] = {}
@@ -243,11 +281,28 @@ class Turns:
         turn.cut(TurnState.STOPPED)
         await asyncio.wait([turn.task])
 
+    async def rendered(self, conversation: Conversation) -> Conversation:
+        """Give a conversation whose replies all have a rendering of this version, but for one that runs here."""
+        messages = [await self._rendered(conversation.id, message) for message in conversation.messages]
+        return replace(conversation, messages=tuple(messages))
+
     def running(self, conversation_id: ConversationId) -> RunningTurn | None:
         return self._running.get(conversation_id)
 
     def forget(self, turn: RunningTurn) -> None:
         self._running.pop(turn.conversation_id, None)
+
+    async def _rendered(self, conversation_id: ConversationId, message: Message) -> Message:
+        is_current = message.rendering is not None and message.rendering.version == self.replies.version
+        if message.role is not Role.ASSISTANT or is_current or (message.is_running and self.running(conversation_id)):
+            return message
+        rendering = await self.replies.render(message.number, message.text)
+        if not message.is_running:
+            try:
+                await self.store.keep_rendering(conversation_id, message.number, rendering)
+            except errors.StoreUnavailable as error:
+                log.warning("reply.rendering_not_kept", detail=error.detail, conversation=conversation_id[:6])
+        return replace(message, rendering=rendering)
 
     async def _to_its_end(self, beginning: Coroutine[None, None, BegunTurn]) -> BegunTurn:
         """Begin a turn although its caller leaves meanwhile: what is stored as running has to be run."""
@@ -269,13 +324,13 @@ class Turns:
         else:
             begun = await self.store.begin_turn(owner, conversation_id, prompt, request_id)
         if not begun.is_repeat:
-            self._start(begun, self.renderer.turn_began(begun.prompt, begun.reply), flush_seconds)
+            self._start(begun, flush_seconds)
         return begun
 
     async def _retry(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> BegunTurn:
         old = (await self.store.conversation(owner, conversation_id)).messages[-1]
         begun = await self.store.retry_turn(owner, conversation_id, number)
-        self._start(begun, self.renderer.turn_began(begun.prompt, begun.reply, replaced=old), None)
+        self._start(begun, replaced=old)
         return begun
 
     def _accept(self, prompt: str) -> str:
@@ -286,12 +341,13 @@ class Turns:
             raise errors.PromptTooLong(len(prompt), self.limits.max_prompt_chars)
         return prompt
 
-    def _start(self, begun: BegunTurn, began: Fragment, flush_seconds: float | None) -> None:
+    def _start(self, begun: BegunTurn, flush_seconds: float | None = None, replaced: Message | None = None) -> None:
         conversation = begun.conversation
         messages = model_messages(conversation, self._system)
         flush = self.limits.flush_seconds if flush_seconds is None else flush_seconds
-        self.broker.publish(conversation.id, began)
-        self._running[conversation.id] = RunningTurn(self, begun, messages, flush)
+        turn = RunningTurn(self, begun, messages, flush)
+        self.broker.publish(conversation.id, self.renderer.turn_began(begun.prompt, turn.showing, replaced))
+        self._running[conversation.id] = turn
         log.info("turn.began", conversation=conversation.id[:6], reply=begun.reply.number, messages=len(messages))
 
     async def _keep(self) -> None:
@@ -320,7 +376,8 @@ class Turns:
         since = datetime.now(UTC) - timedelta(seconds=silent_seconds)
         for conversation_id, reply in await self.store.interrupt_turns(since):
             log.warning("turn.interrupted", conversation=conversation_id[:6], reply=reply.number)
-            self.broker.publish(conversation_id, self.renderer.turn_ended(reply))
+            rendering = await self.replies.render(reply.number, reply.text)
+            self.broker.publish(conversation_id, self.renderer.turn_lost(replace(reply, rendering=rendering)))
 
 
 def model_messages(conversation: Conversation, system: str) -> list[ChatMessage]:

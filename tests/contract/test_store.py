@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from tests.stores import ADA, BOB, NOWHERE, Clock, begin, finish, query, request
-from webapp.domain import BegunTurn, Role, TurnState
+from tests.stores import ADA, BOB, NOWHERE, Clock, begin, ended, finish, query, request
+from webapp.domain import BegunTurn, Rendering, Role, TurnState
 from webapp.errors import ConversationNotFound, NothingToRetry, TurnRunning
 from webapp.stores import Store
 from webapp.stores.sql import SqlStore
@@ -271,36 +272,58 @@ class TestWritingAReply:
     async def test_the_end_of_a_turn_is_kept_with_its_cause(self, store: Store, clock: Clock, state: TurnState) -> None:
         turn = await begin(store)
         later = clock.advance(9)
-        await store.end_turn(turn.conversation.id, turn.reply.number, "Once", state, "length")
+        await store.end_turn(turn.conversation.id, ended(turn, "Once", state, "length"))
 
         stored = await store.conversation(ADA, turn.conversation.id)
 
         reply = stored.messages[-1]
         assert (reply.text, reply.state, reply.cause) == ("Once", state, "length")
+        assert reply.rendering == Rendering("<p>Once</p>", "7")
         assert stored.running is None
         assert stored.updated_at == later
 
     async def test_a_turn_ends_only_once(self, store: Store, clock: Clock) -> None:
         turn = await begin(store)
         await finish(store, turn, "Whole")
-        ended = await store.conversation(ADA, turn.conversation.id)
+        first = await store.conversation(ADA, turn.conversation.id)
         clock.advance(9)
 
-        await store.end_turn(turn.conversation.id, turn.reply.number, "Cut", TurnState.STOPPED, "late")
+        await store.end_turn(turn.conversation.id, ended(turn, "Cut", TurnState.STOPPED, "late"))
 
-        assert await store.conversation(ADA, turn.conversation.id) == ended
+        assert await store.conversation(ADA, turn.conversation.id) == first
+
+    async def test_a_rendering_is_kept_for_a_reply_that_has_ended(self, store: Store) -> None:
+        turn = await begin(store)
+        await finish(store, turn, "Whole")
+        before = await store.conversation(ADA, turn.conversation.id)
+
+        await store.keep_rendering(turn.conversation.id, turn.reply.number, Rendering("<p>Anew</p>", "8"))
+
+        after = await store.conversation(ADA, turn.conversation.id)
+        anew = replace(before.messages[-1], rendering=Rendering("<p>Anew</p>", "8"))
+        assert after == replace(before, messages=(before.messages[0], anew))
+
+    async def test_a_running_reply_has_no_rendering_to_keep(self, store: Store) -> None:
+        turn = await begin(store)
+
+        await store.keep_rendering(turn.conversation.id, turn.reply.number, Rendering("<p>Early</p>", "8"))
+
+        assert await store.conversation(ADA, turn.conversation.id) == turn.conversation
 
     async def test_a_prompt_cannot_be_overwritten_as_if_it_were_a_reply(self, store: Store) -> None:
         turn = await begin(store)
 
         await store.checkpoint(turn.conversation.id, turn.prompt.number, "Overwritten")
-        await store.end_turn(turn.conversation.id, turn.prompt.number, "Overwritten", TurnState.FINISHED, None)
+        await store.end_turn(turn.conversation.id, replace(turn.prompt, state=TurnState.FINISHED))
+        await store.keep_rendering(turn.conversation.id, turn.prompt.number, Rendering("<p>Overwritten</p>", "8"))
 
         assert await store.conversation(ADA, turn.conversation.id) == turn.conversation
 
     async def test_writing_to_a_conversation_that_is_not_there_does_nothing(self, store: Store) -> None:
+        turn = await begin(store)
         await store.checkpoint(NOWHERE, 2, "Once")
-        await store.end_turn(NOWHERE, 2, "Once", TurnState.FINISHED, None)
+        await store.end_turn(NOWHERE, ended(turn, "Once", TurnState.FINISHED))
+        await store.keep_rendering(NOWHERE, 2, Rendering("<p>Once</p>", "8"))
 
         with pytest.raises(ConversationNotFound):
             await store.conversation(ADA, NOWHERE)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import event
 
-from tests.stores import ADA, BOB, NOWHERE, Clock, begin, finish, query, request
+from tests.stores import ADA, BOB, NOWHERE, Clock, begin, ended, finish, query, request
 from webapp.domain import BegunTurn, ConversationId, RequestId, TurnState
 from webapp.errors import ConversationNotFound, StoreUnavailable
 from webapp.stores import Store
@@ -161,7 +161,7 @@ class TestTexts:
     async def test_nul_and_lone_surrogates_do_not_fail(self, store: Store) -> None:
         turn = await store.create_conversation(ADA, "a\x00b \ud800 \ud83d\ude00 é", RequestId("\x00\udfff"))
         await store.checkpoint(turn.conversation.id, turn.reply.number, "c\x00d\udfff")
-        await store.end_turn(turn.conversation.id, turn.reply.number, "e\x00f\ud800", TurnState.FINISHED, "g\x00")
+        await store.end_turn(turn.conversation.id, ended(turn, "e\x00f\ud800", TurnState.FINISHED, "g\x00"))
 
         prompt, reply = (await store.conversation(ADA, turn.conversation.id)).messages
 

@@ -17,6 +17,7 @@ from webapp.feeds import Beat, Snapshot, TextPiece, TurnEnd, follow, follow_repl
 from webapp.providers import ChatMessage
 from webapp.providers.function import FunctionProvider
 from webapp.rendering import Renderer
+from webapp.replies import ReplyRenderer
 from webapp.stores.sql import SqlStore
 from webapp.turns import TurnLimits, Turns
 
@@ -48,11 +49,12 @@ def pen() -> Pen:
 async def turns(tmp_path: Path, pen: Pen) -> AsyncIterator[Turns]:
     store = SqlStore(f"sqlite:///{tmp_path}/rill.db")
     await store.open()
-    renderer = Renderer(ROOT / "templates")
-    made = Turns(store, MemoryBroker(), FunctionProvider(pen), renderer, TurnLimits(flush_seconds=0))
+    renderer, replies = Renderer(ROOT / "templates"), ReplyRenderer()
+    made = Turns(store, MemoryBroker(), FunctionProvider(pen), renderer, replies, TurnLimits(flush_seconds=0))
     await made.open()
     yield made
     await made.close(0)
+    await replies.close()
     await store.close()
 
 

@@ -54,12 +54,12 @@ async def test_a_feed_begins_with_a_snapshot_and_goes_on_with_what_comes(
         snapshot = await anext(events)
         assert snapshot.data.startswith(SNAPSHOT)
         assert snapshot.id == "2-3"
-        assert 'word0 word1 word2 <i id="m2-3"></i>' in snapshot.data
+        assert "<p id=r2b1>word0 word1 word2<i id=r2-5></i></p>" in snapshot.data
 
         gated.let()
 
         delta = await anext(events)
-        assert (delta.id, delta.data) == ("2-4", "<hx-partial id=m2-3>word3 <i id=m2-4></i></hx-partial>")
+        assert (delta.id, delta.data) == ("2-4", "<hx-partial id=r2-5> word3<i id=r2-6></i></hx-partial>")
 
 
 async def test_a_feed_says_when_to_come_back(reader: httpx.AsyncClient) -> None:
@@ -84,8 +84,8 @@ async def test_several_readers_follow_the_same_turn(reader: httpx.AsyncClient, m
 
         end = "2-2147483647"
         first, second = await ends_with(one, end), await ends_with(other, end)
-        assert "".join(WORDS).strip() in first[-1].data
-        assert first[-1].data == second[-1].data
+        assert [event.data for event in first] == [event.data for event in second]
+        assert "word7" in "".join(event.data for event in first)
 
 
 async def test_a_feed_that_is_taken_up_again_repeats_nothing(
@@ -102,8 +102,8 @@ async def test_a_feed_that_is_taken_up_again_repeats_nothing(
         async with following(reader, path, Last_Event_ID=last.id) as (_, events):
             got = await ends_with(events, "2-5")
 
-    shown = "".join(re.findall(r"word\d ", "".join(event.data for event in got)))
-    assert shown == "word3 word4 "
+    shown = "".join(re.findall(r"word\d", "".join(event.data for event in got)))
+    assert shown == "word3word4"
     assert not any(event.data.startswith(SNAPSHOT) for event in got)
 
 
@@ -129,10 +129,11 @@ async def test_whoever_comes_back_after_the_end_gets_the_whole_reply(
     await page_with(reader, path, 'data-state="finished"')
 
     async with following(reader, path, Last_Event_ID="2-2") as (_, events):
-        first = await anext(events)
+        got = await ends_with(events, "2-2147483647")
 
-    assert first.id == "2-2147483647"
-    assert "".join(WORDS) in first.data
+    # The feed may still be at hand, or gone; then there is a snapshot.
+    shown = "".join(re.findall(r"word\d", "".join(event.data for event in got)))
+    assert shown in {"".join(WORDS).replace(" ", ""), "".join(WORDS[2:]).replace(" ", "")}
 
 
 async def test_whoever_has_everything_gets_only_what_is_new(reader: httpx.AsyncClient) -> None:
@@ -159,7 +160,7 @@ async def test_a_feed_tells_of_the_next_turn_too(reader: httpx.AsyncClient) -> N
 
     assert got[0].id.startswith("4-")
     assert '<hx-partial id="after-2">' in got[0].data
-    assert "You said: Second" in got[-1].data
+    assert "Second" in "".join(event.data for event in got[1:])
 
 
 @pytest.mark.parametrize("how", ["form", "delete", "htmx"])
@@ -177,7 +178,7 @@ async def test_stop_ends_the_reply_at_the_model_and_keeps_what_was_written(
 
     page = (await reader.get(path)).text
     assert 'data-state="stopped"' in page
-    assert ">word0 word1 word2 </div>" in page
+    assert "<p>word0 word1 word2</p></div>" in page
     assert "Try again</button>" in page
     assert "word3" not in page
 
@@ -273,7 +274,7 @@ async def test_retries_at_the_same_time_begin_one_turn(reader: httpx.AsyncClient
 
     assert sorted(answer.status_code for answer in answers) == [303, 409, 409, 409, 409]
     gated.let_all()
-    await page_with(reader, path, ">Again</div>")
+    await page_with(reader, path, "<p>Again</p></div>")
     assert len(model.exchanges) == 2
 
 
@@ -317,7 +318,7 @@ async def test_another_readers_running_reply_cannot_be_stopped(
         assert (await stranger.delete(f"{path}/turn")).status_code == 404
         gated.let_all()
 
-        assert "".join(WORDS) in await page_with(reader, path, 'data-state="finished"')
+        assert "".join(WORDS).strip() in await page_with(reader, path, 'data-state="finished"')
 
 
 async def test_an_address_that_no_route_has_is_not_found_in_the_askers_form(reader: httpx.AsyncClient) -> None:

@@ -46,7 +46,7 @@ async def loading(reader: httpx.AsyncClient, path: str) -> AsyncIterator[Growing
 async def test_a_page_without_scripts_shows_the_reply_as_it_is_written(
     reader: httpx.AsyncClient, model: ScriptedUpstream
 ) -> None:
-    gated = Gated(model, "One ", "<two> ", "three")
+    gated = Gated(model, "One\n\n", "<two>\n\n", "three")
     answer = await reader.post("/messages", data={"prompt": "Hello"})
     assert reader.cookies["rill_scripts"] == "off"
 
@@ -54,9 +54,9 @@ async def test_a_page_without_scripts_shows_the_reply_as_it_is_written(
         await page.grows_to('<button form="stop">Stop</button>')
         assert "One" not in page.text
         gated.let()
-        await page.grows_to("One ")
+        await page.grows_to("<p>One</p>")
         gated.let()
-        await page.grows_to("&lt;two&gt; ")
+        await page.grows_to("<p>&lt;two&gt;</p>")
         assert "three" not in page.text
         assert "</html>" not in page.text
 
@@ -65,7 +65,7 @@ async def test_a_page_without_scripts_shows_the_reply_as_it_is_written(
 
     assert "content-encoding" not in page.response.headers or page.response.headers["content-encoding"] == "identity"
     assert "content-length" not in page.response.headers
-    assert "One &lt;two&gt; three</div>" in page.text
+    assert "<p>One</p><p>&lt;two&gt;</p><p>three</p></div>" in page.text
     assert page.text.rstrip().endswith("</html>")
     assert page.text.count('id="m2"') == 1
     assert "<noscript>" not in page.text
@@ -75,7 +75,7 @@ async def test_a_page_without_scripts_shows_the_reply_as_it_is_written(
 async def test_a_streamed_page_that_comes_late_shows_what_was_written_before(
     reader: httpx.AsyncClient, model: ScriptedUpstream
 ) -> None:
-    gated = Gated(model, "One ", "two ", "three")
+    gated = Gated(model, "One\n\n", "two\n\n", "three")
     reader.cookies.set("rill_scripts", "off")
     async with asking(reader) as (path, events):
         gated.let(2)
@@ -83,21 +83,21 @@ async def test_a_streamed_page_that_comes_late_shows_what_was_written_before(
         await anext(events)
 
         async with loading(reader, path) as page:
-            await page.grows_to("One two ")
+            await page.grows_to("<p>One</p><p>two</p>")
             gated.let_all()
             await page.is_whole()
 
-    assert page.text.count("One two three</div>") == 1
+    assert page.text.count("<p>One</p><p>two</p><p>three</p></div>") == 1
 
 
 async def test_a_streamed_page_says_how_a_failed_reply_ended(
     reader: httpx.AsyncClient, model: ScriptedUpstream
 ) -> None:
-    gated = Gated(model, "One ", "two")
+    gated = Gated(model, "One\n\n", "two")
     answer = await reader.post("/messages", data={"prompt": "Hello"})
     async with loading(reader, answer.headers["location"]) as page:
         gated.let()
-        await page.grows_to("One ")
+        await page.grows_to("<p>One</p>")
 
         await model.break_off()
         await page.is_whole()
@@ -247,7 +247,7 @@ async def test_a_server_that_ends_lets_running_replies_end_first(
             gated.let_all()
         await restarting
 
-        assert "One two</div>" in (await reader.get(path)).text
+        assert "<p>One two</p></div>" in (await reader.get(path)).text
 
 
 async def test_a_reply_that_outlasts_the_servers_patience_is_kept_and_can_be_tried_again(
@@ -258,13 +258,13 @@ async def test_a_reply_that_outlasts_the_servers_patience_is_kept_and_can_be_tri
         path = (await reader.post("/messages", data={"prompt": "Hello"})).headers["location"]
         reader.cookies.delete("rill_scripts")
         gated.let()
-        await page_with(reader, path, "One ")
+        await page_with(reader, path, "One<")
 
         await server.restart()
 
         page = (await reader.get(path)).text
         assert 'data-state="interrupted"' in page
-        assert "One </div>" in page
+        assert "<p>One</p></div>" in page
         assert "The server stopped while this was being written. What was written is kept." in page
         assert "Retry</button>" in page
         await until(upstream.exchanges[0].was_closed.is_set, "the connection to the model to close", 1)

@@ -192,7 +192,7 @@ async def test_leaving_in_the_middle_lets_the_turn_run_to_its_end(
     listed = await page_with(reader, "/", "A heron")
     found = re.search(r'href="(/c/[\w-]{22})"', listed)
     assert found is not None
-    assert "One two</div>" in await page_with(reader, found[1], 'data-state="finished"')
+    assert "<p>One two</p></div>" in await page_with(reader, found[1], 'data-state="finished"')
 
 
 async def test_whoever_leaves_with_prompts_waiting_is_let_go(

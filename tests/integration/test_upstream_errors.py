@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import turbohtml
 
 from tests.clients import ask, new_reader, page_with
 from tests.fakes import RillServer, ScriptedUpstream, rill_server, until
@@ -110,9 +111,8 @@ def reply_articles(page: str) -> list[str]:
 
 
 def text_of(article: str) -> str:
-    found = re.search(r'<div class="text"[^>]*>(.*?)</div>', article, re.S)
-    assert found is not None
-    return html.unescape(found[1])
+    (text,) = turbohtml.parse_fragment(article, "body").select(".text")
+    return text.text
 
 
 async def shows(reader: httpx.AsyncClient, path: str, fault: Fault, key: str = KEY) -> None:
@@ -124,7 +124,7 @@ async def shows(reader: httpx.AsyncClient, path: str, fault: Fault, key: str = K
     assert f'data-state="{state}"' in article
     assert ("Retry</button>" in article) == fault.is_failure
     if fault.cause is None:
-        assert 'class="end' not in article
+        assert 'data-state="finished"></footer>' in article
     else:
         assert str(html.escape(errors.sentence(fault.cause), quote=False)) in html.unescape(article)
     assert CANARY not in article

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "webapp"
 
 LAYERS: list[set[str]] = [
     {"domain", "errors", "ids", "text"},
-    {"settings", "logs", "assets", "markdown", "stores", "brokers", "providers", "rendering", "migrations"},
+    {"settings", "logs", "assets", "markdown", "replies", "stores", "brokers", "providers", "rendering", "migrations"},
     {"turns"},
     {"feeds"},
     {"security", "pages", "services", "transports", "routes"},
@@ -23,6 +23,7 @@ LAYERS: list[set[str]] = [
 
 BESIDE: dict[str, set[str]] = {
     "rendering": {"markdown"},
+    "replies": {"markdown"},
     "migrations": {"stores"},
     "pages": {"security"},
     "services": {"pages"},

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import turbohtml
 from jinja2 import UndefinedError
+from markupsafe import Markup
 
 from tests.fakes import ROOT
 from webapp.assets import Assets
@@ -21,11 +23,13 @@ from webapp.domain import (
     ModelKind,
     ModelState,
     ReaderId,
+    Rendering,
     RequestId,
     Role,
     TurnState,
 )
-from webapp.ids import place_after
+from webapp.ids import content, place_after
+from webapp.markdown import MarkdownStream, Op, render
 from webapp.pages import Page
 from webapp.rendering import SPLIT, Parts, Renderer
 
@@ -42,7 +46,8 @@ def renderer() -> Renderer:
 
 
 def message(number: int, role: Role, state: TurnState | None = None, cause: str | None = None) -> Message:
-    return Message(number, number - 1 or None, role, HOSTILE, NOW, state, cause)
+    rendering = Rendering(render(HOSTILE, prefix=content(number)), "1") if role is Role.ASSISTANT else None
+    return Message(number, number - 1 or None, role, HOSTILE, NOW, state, cause, rendering)
 
 
 PROMPT = message(1, Role.USER)
@@ -93,7 +98,7 @@ SAMPLES: dict[str, list[Any]] = {
     "draft": [HOSTILE, ""],
     "parts": parts(),
     "running": [RUNNING, None],
-    "index": [0, 7],
+    "partials": [Markup("<hx-partial id=r2-1>x</hx-partial>"), Markup("")],
     "streamed": [None, 2],
     "message": [PROMPT, *ENDS],
     "prompt": [PROMPT],
@@ -161,7 +166,7 @@ def is_missing(renderer: Renderer, name: str, context: dict[str, Any]) -> bool:
 def test_a_template_has_no_way_around_the_policy_or_the_escaping(name: str) -> None:
     text = source(name)
 
-    assert not re.search(r"\|\s*safe|autoescape|Markup", text)
+    assert not re.search(r"\|\s*safe|autoescape|Markup\(", text)
     assert not re.search(r"<style|\sstyle=|javascript:|\shx-on|\son\w+=|hx-vals=.js:", text, re.I)
     assert not re.search(r"<script(?![^>]*\ssrc=)", text)
 
@@ -192,7 +197,7 @@ def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
 @pytest.mark.parametrize("name", FRAGMENTS)
 def test_a_fragment_is_partials_and_nothing_else(renderer: Renderer, name: str) -> None:
     for html in renderings(renderer, name):
-        assert html.lstrip().startswith("<hx-partial id=")
+        assert html.lstrip().startswith("<hx-partial ")
         is_only_partials(html)
 
 
@@ -200,39 +205,44 @@ def is_only_partials(html: str) -> None:
     for child in turbohtml.parse_fragment(html, "body").children:
         if isinstance(child, turbohtml.Element):
             assert child.tag == "hx-partial"
-            assert child.attrs["id"]
+            assert child.attrs.get("id") or child.attrs["hx-target"].startswith("#")
         else:
             assert isinstance(child, turbohtml.Text)
             assert not child.text.strip()
 
 
-def test_the_fragment_of_progress_is_one_partial_and_its_text_is_escaped(renderer: Renderer) -> None:
-    fragment = renderer.reply_progress(2, 5, HOSTILE)
+def test_a_fragment_of_progress_is_a_partial_for_each_operation(renderer: Renderer) -> None:
+    stream = MarkdownStream(content(2))
+    stream.feed(f"{HOSTILE} and\n\n- more ")
+    ops = stream.flush()
+
+    fragment = renderer.reply_progress(2, 5, ops, HOSTILE)
 
     is_only_partials(fragment.html)
-    (partial,) = turbohtml.parse_fragment(fragment.html, "body").children
-    assert isinstance(partial, turbohtml.Element)
-    assert partial.attrs["id"] == "m2-4"
-    assert partial.text == HOSTILE
-    assert [child.attrs["id"] for child in partial.find_all("i")] == ["m2-5"]
+    partials = turbohtml.parse_fragment(fragment.html, "body").find_all("hx-partial")
+    assert [(partial.attrs["id"], partial.inner_html) for partial in partials] == [
+        (op.target_id, turbohtml.parse_fragment(op.html, "div").inner_html) for op in ops
+    ]
+    assert HOSTILE.replace("&lt;", "<") in partials[0].text
 
 
 def test_no_fragment_of_a_feed_carries_a_nonce_or_acts_by_itself(renderer: Renderer) -> None:
     """A feed's fragments are made once for all pages, so nothing of one page's may be in them."""
     fragments = [renderer.turn_began(PROMPT, RUNNING), renderer.turn_began(PROMPT, RUNNING, ENDS[3])]
-    fragments += [renderer.turn_ended(end) for end in ENDS]
+    fragments += [renderer.turn_ended(end, [Op("r2-1", "x")]) for end in ENDS]
+    fragments += [renderer.turn_lost(end) for end in ENDS]
     for fragment in fragments:
         assert "nonce" not in fragment.html
         for element in elements(fragment.html):
             htmx = {found for found in element.attrs if found.startswith("hx-")}
-            assert htmx <= ({"hx-swap"} if element.tag == "hx-partial" else {"hx-ignore"})
+            assert htmx <= ({"hx-swap", "hx-target"} if element.tag == "hx-partial" else {"hx-ignore"})
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: f"{end.state}-{end.cause}"[:30])
 def test_the_place_where_a_streamed_page_goes_on_is_in_no_other_page(renderer: Renderer, end: Message) -> None:
     def rendered(streamed: int | None) -> str:
         shown = Parts((), (PROMPT, end))
-        return renderer.render("partials/live.html", parts=shown, index=0, streamed=streamed)
+        return renderer.render("partials/live.html", parts=shown, streamed=streamed)
 
     assert SPLIT not in rendered(None)
     assert rendered(2).count(SPLIT) == 1
@@ -240,16 +250,31 @@ def test_the_place_where_a_streamed_page_goes_on_is_in_no_other_page(renderer: R
 
 def test_a_turns_fragments_fit_into_the_page_and_into_each_other(renderer: Renderer) -> None:
     """Each fragment's target is in what came before it, so none is dropped (FAULTS, W10)."""
-    shown = renderer.render("partials/live.html", parts=Parts((), ()), index=0, streamed=None)
-    began = renderer.turn_began(PROMPT, RUNNING)
-    grown = [renderer.reply_progress(2, index, "x") for index in (1, 2)]
+    shown = renderer.render("partials/live.html", parts=Parts((), ()), streamed=None)
+    stream = MarkdownStream(content(2))
+    began = renderer.turn_began(PROMPT, replace(RUNNING, rendering=Rendering(stream.html(), "1")))
+    grown = []
+    for index in (1, 2):
+        stream.feed("word ")
+        grown.append(renderer.reply_progress(2, index, stream.flush(), "word "))
     following = renderer.turn_began(message(3, Role.USER), message(4, Role.ASSISTANT, TurnState.RUNNING))
 
     assert f'<i id="{place_after(0)}"></i>' in shown
     assert f'<hx-partial id="{place_after(0)}">' in began.html
-    assert '<i id="m2-0"></i>' in began.html
-    assert grown[0].html.startswith("<hx-partial id=m2-0>")
-    assert "<i id=m2-1></i>" in grown[0].html
-    assert grown[1].html.startswith("<hx-partial id=m2-1>")
+    assert "<i id=r2-1></i>" in began.html
+    assert grown[0].html.startswith("<hx-partial id=r2-1><p id=r2b1>word<i id=r2-2></i></p><i id=r2-3></i>")
+    assert grown[1].html.startswith("<hx-partial id=r2-2> word<i id=r2-4></i>")
     assert f'<i id="{place_after(2)}"></i>' in began.html
     assert f'<hx-partial id="{place_after(2)}">' in following.html
+
+
+def test_a_turns_end_leaves_no_marker_and_says_how_it_ended(renderer: Renderer) -> None:
+    ended = renderer.turn_ended(ENDS[3], [])
+
+    assert '<hx-partial hx-target="#r2 :is(i[id], template)" hx-swap="delete"></hx-partial>' in ended.html
+    assert '<hx-partial id="e2"><footer id="e2" class="end" data-state="failed">' in ended.html
+
+
+def test_a_reply_without_a_rendering_is_not_shown_as_something_else(renderer: Renderer) -> None:
+    with pytest.raises(ValueError, match="not rendered"):
+        renderer.render("partials/message.html", message=replace(ENDS[0], rendering=None), streamed=None)

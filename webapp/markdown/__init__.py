@@ -14,8 +14,12 @@ from webapp.markdown.parser import Parser
 from webapp.markdown.source import Source
 from webapp.markdown.stream import MarkdownStream, Op
 
+VERSION = 1
+"""Counts the versions of the HTML: another one may give other HTML for the same source."""
+
 __all__ = [
     "DEFAULT",
+    "VERSION",
     "AppendStream",
     "CodeBlock",
     "Dialect",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from webapp.markdown.bounds import MAX_OPEN_CHARS
 from webapp.markdown.inlines import Inline
 from webapp.markdown.lines import Line
 from webapp.markdown.tree import Element
@@ -118,11 +118,18 @@ class Paragraph(Block):
     def __init__(self, element: Element, start_line: int, inline: Inline) -> None:
         super().__init__(element, start_line)
         self.inline = inline
-        self.source: list[str] = []
+        self.source: list[str] = []  # until it is long
+        self.chars = 0
         self.last_line = 0  # where in the source its last line begins
         self.is_held = False  # nothing was shown yet, because it may begin with a definition or a table
         self.lead = ""  # HTML before its text
-        self.defines = False  # it begins with a label and a colon, and is held until it ends
+        self.tried_chars = 0  # how long it was when it was too early to take definitions from it
+        self.defines = False  # it begins with a label and a colon, and is held until that is no definition
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it stays a paragraph, whatever follows."""
+        return self.chars > MAX_OPEN_CHARS
 
     def continues(self, line: Line) -> int:
         return NO if line.is_blank else YES
@@ -141,14 +148,17 @@ class Fence(Block):
         self.fence = fence
         self.indent = indent
         self.language = language
-        self.closing = re.compile(rf"{re.escape(fence[0])}{{{len(fence)},}}[ \t]*\Z")
-        self.source: list[str] = []
+        self.source: list[str] = []  # if it is in a language, until it is long
+        self.chars = 0
 
     def continues(self, line: Line) -> int:
-        if line.indent < CODE_INDENT and self.closing.match(line.text, line.start):
+        if line.text.startswith(self.fence, line.start) and self._closes(line):
             return LAST
         line.skip_columns(min(self.indent, line.indent))
         return YES
+
+    def _closes(self, line: Line) -> bool:
+        return line.is_whole and line.indent < CODE_INDENT and not line.rest.rstrip(" \t").strip(self.fence[0])
 
     def end_line(self, line_number: int) -> int:
         return line_number - 1
@@ -162,9 +172,12 @@ class IndentedCode(Block):
     def __init__(self, element: Element, start_line: int) -> None:
         super().__init__(element, start_line)
         self.blank: list[str] = []  # lines that belong to it if more code comes
+        self.blank_chars = 0
         self.last_line = start_line
 
     def continues(self, line: Line) -> int:
+        if line.is_blank and self.blank_chars > MAX_OPEN_CHARS:
+            return NO
         if line.indent >= CODE_INDENT:
             line.skip_columns(CODE_INDENT)
             return YES
@@ -187,9 +200,10 @@ class Formula(Block):
         self.closing = closing
         self.ends_at_blank = ends_at_blank
         self.source: list[str] = []
+        self.chars = 0
 
     def continues(self, line: Line) -> int:
-        return NO if self.ends_at_blank and line.is_blank else YES
+        return NO if not line.is_whole or (self.ends_at_blank and line.is_blank) else YES
 
     def end_line(self, line_number: int) -> int:
         return line_number - 1
@@ -205,7 +219,7 @@ class Table(Block):
         self.body: Element | None = None
 
     def continues(self, line: Line) -> int:
-        return NO if line.is_blank else YES
+        return NO if line.is_blank or not line.is_whole else YES
 
     def end_line(self, line_number: int) -> int:
         return line_number - 1

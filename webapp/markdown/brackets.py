@@ -33,7 +33,7 @@ class Bracket:
         self.index = index  # among the pieces
         self.offset = offset  # of its `[` in the source
         self.is_image = is_image
-        self.pending = pending  # how many delimiters waited when it came
+        self.pending = pending  # how many delimiters had to wait before it came
         self.has_bracket = False  # another one stands in it: no label, then
 
 
@@ -44,7 +44,8 @@ def open_bracket(inline: Inline, at: int) -> int:
     if inline.brackets:
         inline.brackets[-1].has_bracket = True
     index = inline.base + len(inline.pieces)
-    inline.brackets.append(Bracket(index, inline.offset + end - 1, is_image, len(inline.pending)))
+    pending = inline.pending_base + len(inline.pending)
+    inline.brackets.append(Bracket(index, inline.offset + end - 1, is_image, pending))
     inline.add(inline.buffer[at:end])
     return end
 
@@ -112,7 +113,7 @@ def _may_be_label(buffer: str, at: int) -> bool:
 
 
 def _is_text(inline: Inline, at: int) -> int:
-    inline.drop_brackets(len(inline.brackets) - 1)
+    inline.drop_bracket()
     inline.add("]")
     return at + 1
 
@@ -148,7 +149,7 @@ def _anchors_in(inline: Inline, bracket: Bracket) -> list[tuple[int, str, int]]:
 def _inner_html(inline: Inline, bracket: Bracket) -> str:
     """Give the HTML since a bracket: with its own emphasis, without links, which cannot nest."""
     matcher = Matcher()
-    for waiting in inline.pending[bracket.pending :]:
+    for waiting in inline.pending[bracket.pending - inline.pending_base :]:
         matcher.add(waiting)
     for index, words, _ in _anchors_in(inline, bracket):
         inline.pieces[index - inline.base] = words
@@ -157,12 +158,12 @@ def _inner_html(inline: Inline, bracket: Bracket) -> str:
 
 
 def _collapse(inline: Inline, bracket: Bracket, html: str, words: str, depth: int) -> None:
-    """Put one piece in the place of all since a bracket."""
+    """Put one piece in the place of all since the innermost bracket."""
     del inline.pieces[bracket.index - inline.base :]
-    del inline.pending[bracket.pending :]
+    del inline.pending[bracket.pending - inline.pending_base :]
     while inline.anchors and inline.anchors[-1][0] >= bracket.index:
         inline.anchors.pop()
     inline.anchors.append((bracket.index, words, depth))
     inline.add(html)
     inline.revision += 1
-    inline.drop_brackets(inline.brackets.index(bracket))
+    inline.drop_bracket()

@@ -17,30 +17,21 @@ from webapp.markdown.blocks import (
     Paragraph,
     Table,
 )
-from webapp.markdown.definitions import Labels, defines, may_define, take_definitions
+from webapp.markdown.bounds import MAX_CODE_CHARS, MAX_NOTES_CHARS, MAX_OPEN_CHARS
+from webapp.markdown.definitions import Labels, defines, may_define, take_definitions, take_settled_definitions
 from webapp.markdown.dialect import Dialect
 from webapp.markdown.escape import escape, show_hidden
 from webapp.markdown.inlines import Inline
 from webapp.markdown.lines import Line
 from webapp.markdown.tables import MAX_PADDING
-from webapp.markdown.tokens import formula_html, plain_formula
-from webapp.markdown.tree import NEVER, Element
+from webapp.markdown.tokens import MAX_FORMULA_CHARS, formula_html, plain_formula
+from webapp.markdown.tree import Element
 
 MAX_DEPTH = 40
 """Open blocks; a list counts twice, with its item. What would nest deeper is text."""
 
 _TASK = re.compile(r"\[([ xX])\][ \t]+(?=\S)")
 _TASK_SO_FAR = re.compile(r"\[(?:[ xX](?:\][ \t]*)?)?\Z")
-
-
-@dataclass(slots=True)
-class Patch:
-    """Text with labels that meant nothing when it was read."""
-
-    element: Element
-    source: str
-    lead: str
-    labels: set[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,8 @@ class Builder:
         self.code: list[CodeBlock] = []
         self.defers_code = False  # code in a named language may be replaced after its end
         self.notes: list[Note] = []
-        self._patches: list[Patch] = []
+        self.note_at = 0  # where the outermost open footnote is in the stack; 0 without one
+        self.note_chars_left = MAX_NOTES_CHARS
         self.padding_left = MAX_PADDING
 
     @property
@@ -80,7 +72,7 @@ class Builder:
     @property
     def first_patch(self) -> int:
         """The number of the first element whose text may be read again at the end."""
-        return self._patches[0].element.number if self._patches else NEVER
+        return self.labels.late.first_number
 
     @property
     def is_deep(self) -> bool:
@@ -100,6 +92,8 @@ class Builder:
 
     def push(self, block: Block) -> None:
         """Open a block whose element is in its place."""
+        if isinstance(block, Note) and not self.note_at:
+            self.note_at = len(self.stack)
         self.stack.append(block)
         self.matched = len(self.stack)
 
@@ -153,7 +147,7 @@ class Builder:
     def make_heading(self, name: str) -> bool:
         """Make the open paragraph a heading, unless it has only definitions."""
         block = self.stack[-1]
-        if not isinstance(block, Paragraph) or not self._release(block, is_end=True):
+        if not isinstance(block, Paragraph) or block.is_long or not self._release(block, is_end=True):
             return False
         self._finish_text(block)
         heading = self.element(name, block.element.attributes)
@@ -199,6 +193,14 @@ class Builder:
             if self._close(block) and not isinstance(block, Note):
                 self.stack[-1].last_end = block.end_line(self.line_number)
         self.matched = min(self.matched, len(self.stack))
+        if size <= self.note_at:
+            self.note_at = 0
+
+    def _close_with_line(self) -> None:
+        """End the innermost block with the line at hand, which belongs to it."""
+        self.line_number += 1
+        self._close_to(len(self.stack) - 1)
+        self.line_number -= 1
 
     def _close(self, block: Block) -> bool:
         """Finish a block that was just popped; say if it is one after all."""
@@ -235,51 +237,68 @@ class Builder:
         self._add_text(block, text)
 
     def _add_line(self, block: Paragraph, text: str) -> None:
-        block.last_line = len(block.source)
         if block.is_held and block.source[0][0] == "|":
             self._show(block)
-        self._add_text(block, "\n" + text)
+        elif block.defines and block.chars >= 2 * block.tried_chars:
+            self._settle(block, text)
+        block.last_line = len(block.source)
+        self._add_text(block, "\n" + text if block.source or block.is_long else text)
+
+    def _settle(self, block: Paragraph, next_line: str) -> None:
+        """Take the definitions from what was held, if they are complete; show what is none."""
+        block.tried_chars = block.chars
+        rest = take_settled_definitions("".join(block.source), next_line, self.labels)
+        if rest is None:
+            return
+        block.source[:] = [rest] if rest else []
+        block.chars, block.tried_chars = len(rest), 0
+        block.defines = False
+        if rest:
+            self._show(block)
 
     def _add_text(self, block: Paragraph, text: str) -> None:
         block.source.append(text)
+        block.chars += len(text)
         if block.is_held:
             self._release(block, is_end=False)
-            return
-        block.inline.feed(text)
-        self._take_text(block)
+        else:
+            block.inline.feed(text)
+        if block.is_long:
+            block.source.clear()
+            block.element.is_provisional = False
 
     def _release(self, block: Paragraph, *, is_end: bool) -> bool:
         """Show a paragraph that was held, if it is one; say if it is."""
         if not block.is_held:
             return True
-        source = block.source
-        if source[0][0] == "|":
-            if is_end:
+        if not is_end:
+            if block.is_long or not self._is_undecided(block):
                 self._show(block)
             return True
-        if block.defines and not is_end:
-            return True
-        text = "".join(source)
-        if not is_end:
-            block.defines = defines(text)
-            if block.defines or may_define(text) or _TASK_SO_FAR.match(text):
-                return True
-        else:
-            text = take_definitions(text, self.labels).strip(" \t\n")
+        if block.source[0][0] == "[":
+            text = take_definitions("".join(block.source), self.labels).strip(" \t\n")
             if not text:
                 return False
             block.source[:] = [text]
         self._show(block)
         return True
 
+    def _is_undecided(self, block: Paragraph) -> bool:
+        """Say whether a paragraph may yet begin with a definition, a table or a task."""
+        if block.source[0][0] == "|" or block.defines:
+            return True
+        text = "".join(block.source)
+        block.defines = defines(text)
+        return block.defines or may_define(text) or _TASK_SO_FAR.match(text) is not None
+
     def _show(self, block: Paragraph) -> None:
         """Put a held paragraph in its place."""
-        block.is_held = False
+        block.is_held = block.defines = False
         parent = self.stack[-2]
         text = "".join(block.source)
         is_first = isinstance(parent, Item) and not parent.element.parts
         parent.element.parts.append(block.element)
-        task = _TASK.match(text) if is_first else None
+        task = _TASK.match(text, 0, MAX_OPEN_CHARS + 1) if is_first else None
         if task is not None:
             checked = " checked" if task[1] != " " else ""
             block.lead = f'<input type="checkbox" disabled{checked}> '
@@ -287,7 +306,6 @@ class Builder:
             block.source[:] = [text[task.end() :]]
             text = block.source[0]
         block.inline.feed(text)
-        self._take_text(block)
 
     def _finish_text(self, block: Paragraph) -> None:
         block.inline.end()
@@ -299,9 +317,9 @@ class Builder:
             block.element.parts.append(html)
 
     def _register(self, element: Element, block: Paragraph) -> None:
-        if block.inline.unresolved:
+        if block.inline.unresolved and not block.is_long:
             element.is_patchable = True
-            self._patches.append(Patch(element, "".join(block.source), block.lead, block.inline.unresolved))
+            self.labels.late.add(element, "".join(block.source), block.lead, block.inline.unresolved)
 
     def text_html(self, element: Element, text: str, lead: str = "") -> str:
         """Give the HTML of a whole text, which is to be the content of an element."""
@@ -310,7 +328,7 @@ class Builder:
         inline.end()
         if inline.unresolved:
             element.is_patchable = True
-            self._patches.append(Patch(element, text, lead, inline.unresolved))
+            self.labels.late.add(element, text, lead, inline.unresolved)
         return inline.take()
 
     # Code and formulas.
@@ -331,24 +349,30 @@ class Builder:
 
     def _add_code(self, block: Fence | IndentedCode, text: str) -> None:
         block.element.parts.append(show_hidden(escape(text)))
-        if isinstance(block, Fence):
+        if isinstance(block, Fence) and block.language:
             block.source.append(text)
+            block.chars += len(text)
+            if block.chars > MAX_CODE_CHARS:
+                block.source.clear()
+                block.shell[0].is_provisional = False
 
-    def _add_code_line(self, block: Fence | IndentedCode, line: Line, is_complete: bool) -> None:
+    def _add_code_line(self, block: Fence | IndentedCode, line: Line) -> None:
         text = line.text[line.at :]
-        if is_complete:
+        if line.is_whole:
             text += "\n"
         if isinstance(block, IndentedCode):
-            if line.is_blank:
+            if line.is_blank and line.is_whole:
                 block.blank.append(text)
+                block.blank_chars += len(text)
                 return
             text = "".join([*block.blank, text])
             block.blank.clear()
+            block.blank_chars = 0
             block.last_line = self.line_number
         self._add_code(block, text)
 
     def _highlight(self, block: Fence) -> None:
-        if not block.language:
+        if not block.language or block.chars > MAX_CODE_CHARS:
             return
         source = "".join(block.source)
         highlight = self.dialect.highlight
@@ -369,24 +393,22 @@ class Builder:
         stripped = text.rstrip()
         if not stripped.endswith(block.closing):
             block.source.append("\n" + text)
+            block.chars += len(text) + 1
+            if block.chars > MAX_FORMULA_CHARS:
+                self._close_with_line()
             return
         block.source.append("\n" + stripped[: -len(block.closing)])
         source = "".join(block.source).strip()
-        block.source.clear()
-        html = formula_html(self.inline(), source, True) if source else ""
-        block.element.parts.append(html)
-        self.line_number += 1
-        self._close_to(len(self.stack) - 1)
-        self.line_number -= 1
+        if source and len(source) <= MAX_FORMULA_CHARS:
+            block.source.clear()
+            block.element.parts.append(formula_html(self.inline(), source, True))
+        self._close_with_line()
 
     # The end.
 
     def _patch(self) -> None:
         """Read text again that refers to what was defined after it."""
-        patches, self._patches = self._patches, []
-        for patch in patches:
-            if not any(self.labels.is_known(label) for label in patch.labels):
-                continue
+        for patch in self.labels.late.take():
             element = self.element(patch.element.name, patch.element.attributes)
             element.parts += [patch.lead, self.text_html(element, patch.source)]
             element.is_patchable = False

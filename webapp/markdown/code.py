@@ -175,11 +175,12 @@ _NEEDS_ESCAPE = re.compile('[&<>"]')
 def highlight(source: str, language: str) -> str | None:
     """Give the HTML inside `<code>`, or None if the source should be shown plain.
 
-    `language` is the first word of a fence's info string, or the whole of it. None means: an unknown language, a limit
-    of this module exceeded, or a lexer that did not give back what it got. A lexer's own exceptions pass through.
+    `language` is the first word of a fence's info string, or the whole of it. None means: an unknown language, no
+    source, a limit of this module exceeded, or a lexer that did not give back what it got. A lexer's own exceptions
+    pass through.
     """
     name = _resolved(language)
-    if name is None or len(source) > MAX_SOURCE_CHARS:
+    if name is None or not is_highlightable(source, language):
         return None
     tokens = _tokens(source, name)
     if tokens is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from webapp.markdown.late import Late
 from webapp.markdown.links import (
     LABEL,
     MAX_LABEL_CHARS,
@@ -27,28 +28,38 @@ MAX_EXPANSION_CHARS = 100_000
 _LABEL_SO_FAR = re.compile(r"\[(?:[^\[\]\\]|\\[\s\S]?)*+\Z")
 _LINE_END = re.compile(r"[ \t]*+(?:\n|\Z)")
 _FOOTNOTE_NUMBER = re.compile(r"[0-9]{1,3}")
+_TITLE_MARKS = ('"', "'", "(")
+_NOWHERE = Target("")
 FOOTNOTE_LABEL = re.compile(r"\^[^\s\[\]\\]{1,32}")
 
 
 class Labels:
     """The link targets and footnotes of a document, as far as they are known."""
 
-    __slots__ = ("_numbers", "defined_notes", "expansion_left", "prefix", "targets")
+    __slots__ = ("_numbers", "defined_notes", "expansion_left", "late", "prefix", "targets")
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.targets: dict[str, Target] = {}
         self.defined_notes: set[str] = set()
+        self.late = Late()
         self.expansion_left = MAX_EXPANSION_CHARS
         self._numbers: dict[str, int] = {}
 
     def define(self, label: str, target: Target) -> None:
         """Keep a target; the first definition of a label counts."""
-        self.targets.setdefault(normal_label(label), target)
+        normal = normal_label(label)
+        if normal not in self.targets:
+            self.targets[normal] = target
+            self.late.define(normal)
 
-    def is_known(self, label: str) -> bool:
-        """Say whether a normal label, with `^` if a footnote's, means something by now."""
-        return label in self.targets or (label[:1] == "^" and label[1:] in self.defined_notes)
+    def define_note(self, note: str) -> bool:
+        """Keep that there is a footnote with a normal label; say if it is the first one."""
+        if note in self.defined_notes:
+            return False
+        self.defined_notes.add(note)
+        self.late.define(f"^{note}")
+        return True
 
     def number(self, note: str) -> int:
         """Give a footnote's number: they count by first use."""
@@ -71,8 +82,7 @@ class Labels:
 
 def defines(text: str) -> bool:
     """Say whether a paragraph begins as a definition does."""
-    match = LABEL.match(text)
-    return match is not None and text.startswith(":", match.end()) and len(match[1]) <= MAX_LABEL_CHARS
+    return _label_end(text, 0) >= 0
 
 
 def may_define(text: str) -> bool:
@@ -85,40 +95,63 @@ def may_define(text: str) -> bool:
 
 def take_definitions(text: str, labels: Labels) -> str:
     """Take the definitions from the start of a whole paragraph; give the rest."""
+    return take_settled_definitions(text, "", labels, is_final=True) or ""
+
+
+def take_settled_definitions(text: str, next_line: str, labels: Labels, *, is_final: bool = False) -> str | None:
+    """Take the definitions from whole lines before another one and give the rest, or nothing if it is too early.
+
+    It is if that line may go on with a definition; one that has no title yet may get one.
+    """
+    found: list[tuple[str, Target]] = []
     at = 0
     while text.startswith("[", at):
-        end = _take_definition(text, at, labels)
+        end, label, target = _definition(text, at, is_final=is_final)
+        if end == MORE and not is_final:
+            return None
         if end < 0:
             break
+        found.append((label, target))
         at = end
+    if at == len(text) and next_line[:1] in _TITLE_MARKS and not is_final:
+        return None
+    for label, target in found:
+        labels.define(label, target)
     return text[at:]
 
 
-def _take_definition(text: str, at: int, labels: Labels) -> int:
+def _label_end(text: str, at: int) -> int:
+    """Give where the label of a definition ends, or NO; one that a footnote has is none."""
     match = LABEL.match(text, at)
     if match is None or not text.startswith(":", match.end()):
         return NO
     label = match[1]
-    if not label.strip() or len(label) > MAX_LABEL_CHARS:
+    if not label.strip() or len(label) > MAX_LABEL_CHARS or FOOTNOTE_LABEL.fullmatch(label):
         return NO
-    start = skip_space(text, match.end() + 1)
+    return match.end()
+
+
+def _definition(text: str, at: int, *, is_final: bool) -> tuple[int, str, Target]:
+    label_end = _label_end(text, at)
+    if label_end < 0:
+        return NO if LABEL.match(text, at) else MORE, "", _NOWHERE
+    start = skip_space(text, label_end + 1)
     end, url = destination(text, start)
     if end == MORE and start < len(text) and text[start] != "<" and url:
-        end = len(text)  # a bare destination may end with the paragraph
-    if end < 0:
-        return NO
-    return _finish(text, end, label, url, labels)
+        end = len(text)  # a bare destination may end with its line
+    end, target = _finish(text, end, url, is_final=is_final) if end >= 0 else (end, _NOWHERE)
+    return end, text[at + 1 : label_end - 1], target
 
 
-def _finish(text: str, at: int, label: str, url: str, labels: Labels) -> int:
+def _finish(text: str, at: int, url: str, *, is_final: bool) -> tuple[int, Target]:
     """Find the title, if there is one, that ends with its line; without it, the destination must."""
     start = skip_space(text, at)
-    if start > at and start < len(text) and text[start] in "\"'(":
+    if start > at and start < len(text) and text[start] in _TITLE_MARKS:
         end, words = title(text, start)
+        if end == MORE and not is_final:
+            return MORE, _NOWHERE
         if end >= 0 and (line_end := _LINE_END.match(text, end)):
-            labels.define(label, Target(unescaped(url), unescaped(words)))
-            return line_end.end()
+            return line_end.end(), Target(unescaped(url), unescaped(words))
     if line_end := _LINE_END.match(text, at):
-        labels.define(label, Target(unescaped(url)))
-        return line_end.end()
-    return NO
+        return line_end.end(), Target(unescaped(url))
+    return NO, _NOWHERE

@@ -8,6 +8,7 @@ emphasis and links".
 
 from __future__ import annotations
 
+from webapp.markdown.bounds import MAX_OPEN_CHARS
 from webapp.markdown.characters import OTHER, PUNCTUATION, SPACE, kind
 
 MAX_OPEN = 100
@@ -98,11 +99,21 @@ class Matcher:
 
     def add(self, closer: Delimiter) -> None:
         """Match the next delimiter of the source, in order, and keep it if it may open something."""
+        self.forget_before(closer.offset)
         if closer.can_close:
             self._close(closer)
         if closer.can_open and closer.count and self._open_count + closer.count <= MAX_OPEN:
             self.openers.append(closer)
             self._open_count += closer.count
+
+    def forget_before(self, offset: int) -> None:
+        """Take what is too far before an offset for text; every delimiter before that offset has been added."""
+        openers = self.openers
+        count = 0
+        while count < len(openers) and offset - openers[count].offset > MAX_OPEN_CHARS:
+            self._open_count -= openers[count].count
+            count += 1
+        del openers[:count]
 
     def _close(self, closer: Delimiter) -> None:
         openers = self.openers

@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 from colorsys import rgb_to_hls
 from functools import lru_cache
-from html import escape, unescape
+from html import unescape
 
 from math_core import LatexError, LatexToMathML
+
+from webapp.markdown.escape import escape
 
 MAX_SOURCE_CHARS = 2_000
 MAX_DEPTH = 100
@@ -80,7 +82,14 @@ _VALUES = {
     "form": {"prefix", "infix", "postfix"},
     "mathvariant": {"normal"},
     "movablelimits": {"true", "false"},
-    "notation": {"actuarial", "box", "downdiagonalstrike", "phasorangle", "updiagonalstrike"},
+    "notation": {
+        "actuarial",
+        "box",
+        "downdiagonalstrike",
+        "phasorangle",
+        "updiagonalstrike",
+        "updiagonalstrike downdiagonalstrike",
+    },
     "scriptlevel": {"0", "1", "2"},
     "stretchy": {"true", "false"},
     "symmetric": {"true", "false"},
@@ -121,8 +130,14 @@ _CLASS_OF_STYLE = {
     "margin-left:-0.2777778em": "b3",
     "math-shift:compact": "cr",
     "padding-left:0": "l0",
+    "padding-left:0.1667em": "l2",
+    "padding-left:0.2222em": "l3",
+    "padding-left:0.2778em": "l4",
     "padding-left:1em": "l1",
     "padding-right:0": "r0",
+    "padding-right:0.1667em": "r2",
+    "padding-right:0.2222em": "r3",
+    "padding-right:0.2778em": "r4",
     "padding-top:0": "t0",
     "padding-top:0.1667em": "cf",
     "text-align:left": "al",
@@ -133,8 +148,11 @@ _CLASS_OF_STYLE = {
 }
 _BACKSPACE = '<mspace class="b3"'
 
-_HUES = {30: "red", 75: "gold", 165: "green", 255: "blue", 330: "violet", 360: "red"}
-"""Colours of our own that can be read on both backgrounds, by the hue in degrees up to which each is taken."""
+_HUES = {20: "red", 75: "gold", 165: "green", 255: "blue", 345: "violet", 360: "red"}
+"""Colours of our own that can be read on both backgrounds, by the hue in degrees up to which each is taken.
+
+TeX's `orange` has 30, and its `purple` 340.
+"""
 
 _COLOR = re.compile("#[0-9A-Fa-f]{6}")
 _MIN_SATURATION = 0.15
@@ -145,17 +163,25 @@ CLASSES = frozenset({*_CLASS_OF_CLASS.values(), *_CLASS_OF_STYLE.values(), *_HUE
 _TAG = re.compile("(<[^<>]*>)")
 _OPENING_TAG = re.compile(r"<([a-z]+)((?: [a-z]+=\"[^\"]*\")*)(/?)>")
 _ATTRIBUTE = re.compile(r" ([a-z]+)=\"([^\"]*)\"")
+_VISIBLE = re.compile(">[^<]")
+_ENTITY = re.compile("&(?:amp|lt|gt|quot);")
 _LENGTH = re.compile(r"(-?\d{1,6}(?:\.\d{1,9})?)(em|ex|rem|pt|px|mm|cm|in|)")
 _EM_OF_UNIT = {"em": 1.0, "ex": 0.5, "rem": 1.0, "pt": 0.09, "px": 0.07, "mm": 0.24, "cm": 2.4, "in": 6.1, "": 1.0}
 
 # Control characters, lone surrogates, and what changes the order of text or cannot be seen: the last two would be
 # hidden in a formula, while the source, which is shown instead, is shown with them made visible.
 _REFUSED = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060\u2066-\u206f\ud800-\udfff"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufdd0-\ufdef\ufeff\ufff0-\uffff\U000e0000-\U000e0fff]"
 )
 
-_OPENING = re.compile(r"(\\(?:left|begin)(?![A-Za-z])|\{)|(\\(?:right|end)(?![A-Za-z])|\})|(\\.[A-Za-z]*|[_^])|\w")
+_NESTING = re.compile(
+    r"(?P<opens>\\(?:left|begin)(?![A-Za-z])|\{)"
+    r"|(?P<closes>\\(?:right|end)(?![A-Za-z])|\})"
+    r"|(?P<ends>\\\\|[^\W_]|[-+=<>,;/*&])"
+    r"|(?P<nests>(?:\\(?:[A-Za-z]+|.)|[_^])\s*(?:(?P<bracket>\[)|[^\W_]|[-+=<>,;/*])?)"
+    r"|(?P<comment>%)"
+)
 _NUMBERED = re.compile(r"\\(begin|end)\{(equation|align|gather|multline|split)\}")
 _UNNUMBERED = {"split": "aligned"}
 _HAS_ENVIRONMENT_FOR_TAG = re.compile(r"\\begin\{(?:equation|align|gather|multline)\*\}")
@@ -163,8 +189,8 @@ _HAS_ENVIRONMENT_FOR_TAG = re.compile(r"\\begin\{(?:equation|align|gather|multli
 _MAX_EXPANSIONS = 200
 """How often a formula may use commands that the converter defines by others, such as `\\implies`."""
 
-# With commands of its own, a short formula could nest without bound.
-_DEFINITION = re.compile(r"\\[a-z]*(?:def|let|command)(?![A-Za-z])")
+# With commands of its own, a short formula could nest without bound. Not every name that ends so defines: `\bullet`.
+_DEFINITION = re.compile(r"\\(?:[egx]?def|(?:future|g)?let|[a-z]*command)(?![A-Za-z])")
 
 _CONVERTER = LatexToMathML(fancy_error=False, max_expansions=_MAX_EXPANSIONS)
 
@@ -176,7 +202,8 @@ class _Refused(Exception):
 def to_mathml(source: str, *, display: bool) -> str | None:
     """Give the `<math>` element for a formula without its delimiters, or None if its source should be shown.
 
-    None means: an error in the formula, a command that the converter does not know, or a limit of this module.
+    None means: an error in the formula, a command that the converter does not know, a formula that shows nothing, such
+    as a comment, or a limit of this module.
     """
     if len(source) > MAX_SOURCE_CHARS or _REFUSED.search(source) or _DEFINITION.search(source):
         return None
@@ -187,29 +214,35 @@ def to_mathml(source: str, *, display: bool) -> str | None:
         mathml = _rewritten(converted)
     except (LatexError, _Refused):
         return None
-    return mathml if len(mathml) <= max(MAX_GROWTH * len(source), SMALL_OUTPUT_CHARS) else None
+    if not _VISIBLE.search(mathml) or len(mathml) > max(MAX_GROWTH * len(source), SMALL_OUTPUT_CHARS):
+        return None
+    return mathml
 
 
 def _is_shallow(source: str) -> bool:
     """Tell whether the formula nests no deeper than the limit.
 
-    Commands that directly follow each other count as nested, as in `\\sqrt\\sqrt x`; a letter or digit between them
-    ends that. What this misses, such as `\\frac1\\frac1`, is bounded by the source's length: 400 levels at the most,
-    which fit into half a megabyte of stack.
+    Commands that follow each other count as nested, as in `\\sqrt\\sqrt x` or `\\frac1\\frac1`, until a sign that is no
+    command's first argument; so does what follows an optional argument's bracket. What this misses are commands with
+    three arguments: 170 levels at the most. A comment can hold the closing half of what stands outside of it, so no
+    long formula with one is trusted.
     """
     if sum(map(source.count, "\\{_^")) <= MAX_DEPTH:
         return True
     depth, run = 0, 0
-    outer: list[int] = []
-    for match in _OPENING.finditer(source):
-        opens, closes, nests = match[1], match[2], match[3]
-        if opens:
-            outer.append(depth)
+    outer: list[tuple[int, int]] = []
+    for match in _NESTING.finditer(source):
+        if match["comment"]:
+            return False
+        if match["opens"]:
+            outer.append((depth, run))
             depth, run = depth + run + 1, 0
-        elif closes:
-            depth, run = outer.pop() if outer else 0, 0
+        elif match["closes"]:
+            depth, run = outer.pop() if outer else (0, 0)
+        elif match["bracket"]:
+            depth, run = depth + run + 1, 0
         else:
-            run = run + 1 if nests else 0
+            run = run + 1 if match["nests"] else 0
         if depth + run > MAX_DEPTH:
             return False
     return True
@@ -240,7 +273,9 @@ def _rewritten(converted: str) -> str:
 def _text(text: str, parent: str) -> str:
     if parent not in _WITH_TEXT or "<" in text or ">" in text:
         raise _Refused
-    return escape(unescape(text), quote=False).replace('"', "&quot;")
+    # The converter escapes most text, and by these names only; an `&` that begins none of them is text itself. To take
+    # `\operatorname{\&\#x202e;}` for more would give what `_REFUSED` keeps out.
+    return escape(_ENTITY.sub(lambda match: unescape(match[0]), text))
 
 
 def _closed(tag: str, inside: list[str]) -> str:
@@ -308,9 +343,12 @@ def _hue(color: str) -> str:
 
 
 def _length(name: str, value: str) -> list[str]:
-    """Keep a length within its limit, and no other."""
+    """Keep a length within its limit, and no other; only a shift may be negative, for that is down."""
     match = _LENGTH.fullmatch(value)
-    if match is None or abs(float(match[1])) * _EM_OF_UNIT[match[2]] > _LIMITS_EM[name]:
+    if match is None:
+        return []
+    limit = _LIMITS_EM[name]
+    if not (-limit if name == "voffset" else 0) <= float(match[1]) * _EM_OF_UNIT[match[2]] <= limit:
         return []
     # Firefox does not take `rem` here.
     unit = "em" if match[2] == "rem" else match[2]

@@ -8,16 +8,17 @@ character that could end it has come. A token that cannot be completed is text, 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
+from webapp.markdown.bounds import MAX_OPEN_CHARS
 from webapp.markdown.brackets import Bracket, close_bracket, open_bracket
 from webapp.markdown.definitions import Labels
 from webapp.markdown.dialect import Dialect
 from webapp.markdown.emphasis import Delimiter, EndTags, Matcher, Piece, delimiter
 from webapp.markdown.escape import escape
 from webapp.markdown.tokens import (
-    FOREVER,
     WAIT,
     autolink,
     backslash,
@@ -26,7 +27,7 @@ from webapp.markdown.tokens import (
     dollar,
     entity_reference,
     mailbox,
-    unless_only,
+    run_end,
 )
 
 Handler = Callable[["Inline", int], int]
@@ -64,11 +65,12 @@ class Inline:
         self.is_final = False
         self.pieces: list[Piece] = []
         self.base = 0  # how many pieces were given out
-        self.brackets: list[Bracket] = []
+        self.brackets: deque[Bracket] = deque()
         self.dead = 0  # so many of them cannot become anything, because what stands in them is nested too deep
         self.inactive = 0  # so many of the brackets cannot become links, because one stands in them
         self.matcher = Matcher()
         self.pending: list[Delimiter] = []  # not matched yet, because a bracket is open
+        self.pending_base = 0  # how many delimiters had to wait before these
         self.anchors: list[tuple[int, str, int]] = []  # pieces that are links: index, their words alone, depth
         self.unresolved: set[str] = set()  # labels that had no meaning when they were read
         self.wake: Wake | None = None
@@ -95,7 +97,8 @@ class Inline:
         self.at = min(self.at, len(self.buffer))
         self.is_final = True
         self._read("")
-        self._leave_brackets(0)
+        self.brackets.clear()
+        self._match_pending(len(self.pending))
 
     def take(self) -> str:
         """Give the HTML that is final and was not given out before."""
@@ -159,13 +162,13 @@ class Inline:
         """Give the character before a position of the buffer, or nothing at the start."""
         return self.buffer[at - 1] if at else ""
 
-    def drop_brackets(self, start: int) -> None:
-        """Forget the brackets from an index on; what stands in them is text unless a link took it."""
-        del self.brackets[start:]
-        self.inactive = min(self.inactive, start)
-        self.dead = min(self.dead, start)
+    def drop_bracket(self) -> None:
+        """Forget the innermost bracket; what stands in it is text unless a link took it."""
+        self.brackets.pop()
+        self.inactive = min(self.inactive, len(self.brackets))
+        self.dead = min(self.dead, len(self.brackets))
         if not self.brackets:
-            self._leave_brackets(0)
+            self._match_pending(len(self.pending))
 
     def _stop_waiting(self) -> str:
         text = "".join(self.waiting)
@@ -176,12 +179,24 @@ class Inline:
         self.wake = None
         return text
 
-    def _leave_brackets(self, start: int) -> None:
-        """Match the delimiters that had to wait for brackets to close."""
-        del self.brackets[start:]
-        for waiting in self.pending:
+    def _leave_old(self, offset: int) -> None:
+        """Take brackets, and what could open emphasis, for text if they stand too far before an offset."""
+        brackets = self.brackets
+        while brackets and offset - brackets[0].offset > MAX_OPEN_CHARS:
+            brackets.popleft()
+            self.inactive = max(self.inactive - 1, 0)
+            self.dead = max(self.dead - 1, 0)
+            self._match_pending(brackets[0].pending - self.pending_base if brackets else len(self.pending))
+        self.matcher.forget_before(self.pending[0].offset if self.pending else offset)
+
+    def _match_pending(self, count: int) -> None:
+        """Match the first of the delimiters that had to wait for brackets to close."""
+        if not count:
+            return
+        for waiting in self.pending[:count]:
             self.matcher.add(waiting)
-        self.pending.clear()
+        del self.pending[:count]
+        self.pending_base += count
         self._note_changes()
 
     def _note_changes(self) -> None:
@@ -192,6 +207,10 @@ class Inline:
     def _read(self, text: str) -> None:
         self._forget_read()
         self.buffer += text
+        self._read_tokens()
+        self._leave_old(self.offset + self.at)
+
+    def _read_tokens(self) -> None:
         buffer, at = self.buffer, self.at
         search = _SPECIAL_AT_END.search if self.is_final else _SPECIAL.search
         while True:
@@ -199,6 +218,8 @@ class Inline:
             if match is None:
                 break
             start = match.start()
+            if self.brackets and self.offset + start - self.brackets[0].offset > MAX_OPEN_CHARS:
+                self._leave_old(self.offset + start)
             character = buffer[start]
             if start > at and character != "\n" and character != "@":
                 self.pieces.append(escape(buffer[at:start]))
@@ -256,12 +277,14 @@ def _line_end(inline: Inline, at: int) -> int:
 def _delimiter_run(inline: Inline, at: int) -> int:
     """Read a run of `*`, `_` or `~`; the character after it must be known."""
     buffer = inline.buffer
-    match = _RUN[buffer[at]].match(buffer, at)
-    end = match.end() if match else at
-    if match is None or (end == len(buffer) and not inline.is_final):
-        return inline.wait(unless_only(buffer[at]), FOREVER) if end - at > 8 else WAIT
+    end = run_end(inline, at, _RUN[buffer[at]])
+    if end < 0:
+        return WAIT
+    if end - at == MAX_OPEN_CHARS:
+        inline.add(buffer[at:end])
+        return end
     index = inline.base + len(inline.pieces)
-    run = delimiter(match[0], inline.before(at), buffer[end : end + 1], index, inline.offset + at)
+    run = delimiter(buffer[at:end], inline.before(at), buffer[end : end + 1], index, inline.offset + at)
     if run.is_split:
         inline.pieces.append(EndTags(run))
         run.index += 1

@@ -10,12 +10,16 @@ TAB_STOP = 4
 
 
 class Line:
-    """A line without its end, and how far it has been read. A tab of which a part was read is spaces from then on."""
+    """A line without its end, and how far it has been read. A tab of which a part was read is spaces from then on.
 
-    __slots__ = ("at", "column", "indent", "start", "text")
+    Of a line that is not whole, only the beginning is here; what that beginning is, no rest can change.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("at", "column", "indent", "is_whole", "start", "text")
+
+    def __init__(self, text: str, *, is_whole: bool = True) -> None:
         self.text = text
+        self.is_whole = is_whole
         self.at = 0
         self.column = 0
         self.start = 0  # the next character that is no space

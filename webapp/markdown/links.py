@@ -22,7 +22,9 @@ MAX_TAIL_CHARS = 4_096
 MAX_LABEL_CHARS = 999
 """CommonMark 0.31.2, section 4.7."""
 
-MAX_PARENTHESES = 32
+MAX_PARENTHESES = 8
+"""Within each other, in an address; CommonMark 0.31.2 asks for three. Each `](` may have to look at so many."""
+
 MAX_SHOWN_CHARS = 200
 """Of an address that is shown as text."""
 

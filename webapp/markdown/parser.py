@@ -1,7 +1,8 @@
 """The block machine: lines, and the beginnings of lines, to a tree of elements.
 
 A line is read when it is complete, or as soon as its first characters show that it is text or code; the rest of it then
-goes straight to the block it belongs to (CommonMark 0.31.2, appendix "A parsing strategy", phase 1).
+goes straight to the block it belongs to (CommonMark 0.31.2, appendix "A parsing strategy", phase 1). So does what is
+beyond the first MAX_OPEN_CHARS of a line, which cannot be anything that only a whole line is.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from webapp.markdown.blocks import (
     Paragraph,
     Table,
 )
+from webapp.markdown.bounds import MAX_OPEN_CHARS, NOTE_LINE_CHARS
 from webapp.markdown.builder import Builder
 from webapp.markdown.dialect import Dialect
 from webapp.markdown.inlines import Inline
 from webapp.markdown.lines import Line
-from webapp.markdown.starts import INSIDE, MARKERS, NONE, STARTS
+from webapp.markdown.starts import CONTAINERS, INSIDE, MARKERS, NONE, STARTS
 from webapp.markdown.tables import add_row
 from webapp.markdown.tree import Element
 
@@ -61,6 +63,7 @@ class Parser(Builder):
         self._partial: list[str] = []  # the beginning of a line that is not read yet
         self._partial_chars = 0
         self._looked_at = 0  # how long it was when it was looked at
+        self._line_chars = 0  # of the line at hand, as far as they were read
         self._is_in_line = False  # the beginning of the line was read; the rest is text of the innermost block
 
     @property
@@ -91,6 +94,9 @@ class Parser(Builder):
             end = text.find("\n", start)
         if start < len(text):
             self._part_of_line(text[start:] if start else text)
+        tip = self.stack[-1]
+        if isinstance(tip, Paragraph):
+            self._take_text(tip)
 
     def finish(self, *, with_patches: bool = True) -> None:
         """Read what was held, end everything, and read text again that refers to what was defined after it."""
@@ -108,19 +114,23 @@ class Parser(Builder):
         return character in MARKERS
 
     def _end_line(self, text: str) -> None:
+        if self._partial:
+            self._partial.append(text)
+            text = "".join(self._partial)
+            self._drop_partial()
+        if not self._is_in_line and len(text) > MAX_OPEN_CHARS:
+            text = self._begin_line(text)
         if self._is_in_line:
             self._text_in_line(text)
             self._is_in_line = False
             tip = self.stack[-1]
             if isinstance(tip, (Fence, IndentedCode)):
                 self._add_code(tip, "\n")
-            return
-        if self._partial:
-            self._partial.append(text)
-            text = "".join(self._partial)
-            self._drop_partial()
-        self.line_number += 1
-        self._read_line(text, is_complete=True)
+        else:
+            self._line_chars = len(text)
+            self._read_line(text, is_whole=True)
+        if self.note_at:
+            self.note_chars_left -= self._line_chars + NOTE_LINE_CHARS
 
     def _part_of_line(self, text: str) -> None:
         if self._is_in_line:
@@ -128,26 +138,42 @@ class Parser(Builder):
             return
         self._partial.append(text)
         self._partial_chars += len(text)
-        if self._partial_chars > 256 and self._partial_chars < 2 * self._looked_at:
+        if 256 < self._partial_chars < min(2 * self._looked_at, MAX_OPEN_CHARS):
             return
         self._looked_at = self._partial_chars
         text = "".join(self._partial)
-        if self._can_be_read(text):
+        if len(text) > MAX_OPEN_CHARS or self._can_be_read(text):
             self._drop_partial()
-            self.line_number += 1
-            self._read_line(text, is_complete=False)
-            self._is_in_line = True
+            self._text_in_line(self._begin_line(text))
+
+    def _begin_line(self, text: str) -> str:
+        """Read the beginning of a line that is not whole; give what is left of it."""
+        self._is_in_line = True
+        self._line_chars = min(len(text), MAX_OPEN_CHARS)
+        self._read_line(text[:MAX_OPEN_CHARS], is_whole=False)
+        return text[MAX_OPEN_CHARS:]
 
     def _drop_partial(self) -> None:
         self._partial.clear()
         self._partial_chars = self._looked_at = 0
 
     def _text_in_line(self, text: str) -> None:
+        if self.note_at and self._line_chars + len(text) > MAX_OPEN_CHARS:
+            left = MAX_OPEN_CHARS - self._line_chars
+            self._add_in_line(text[:left])
+            self._close_to(self.note_at)
+            text = text[left:]
+        self._line_chars += len(text)
+        self._add_in_line(text)
+
+    def _add_in_line(self, text: str) -> None:
         tip = self.stack[-1]
         if isinstance(tip, Paragraph):
             self._add_text(tip, text)
         elif isinstance(tip, (Fence, IndentedCode)):
             self._add_code(tip, text)
+        elif text := text.lstrip(" \t"):
+            self._open_paragraph(text)  # after more spaces than a line may begin with
 
     def _can_be_read(self, text: str) -> bool:
         """Say whether the rest of a line cannot change what kind of line it is."""
@@ -168,8 +194,11 @@ class Parser(Builder):
         rest = line.rest
         return line.indent >= CODE_INDENT or bool(rest.strip(block.fence[0] + " \t")) or rest[0] != block.fence[0]
 
-    def _read_line(self, text: str, *, is_complete: bool) -> None:
-        line = Line(text)
+    def _read_line(self, text: str, *, is_whole: bool) -> None:
+        self.line_number += 1
+        if self.note_at and self.note_chars_left < 0:
+            self._close_to(self.note_at)
+        line = Line(text, is_whole=is_whole)
         stack = self.stack
         matched = 1
         while matched < len(stack):
@@ -185,14 +214,15 @@ class Parser(Builder):
         self.matched = matched
         if not stack[matched - 1].takes_lines and not self._start_blocks(line):
             return
-        self._add_rest(line, is_complete)
+        self._add_rest(line)
 
     def _start_blocks(self, line: Line) -> bool:
         """Start what starts on a line; say if something of the line is left."""
+        starts = self.starts if line.is_whole else CONTAINERS
         while not self.stack[self.matched - 1].takes_lines:
             if line.indent < CODE_INDENT and not self.may_start(line.text[line.start : line.start + 1]):
                 return True
-            for start in self.starts:
+            for start in starts:
                 outcome = start(self, line)
                 if outcome != NONE:
                     break
@@ -202,7 +232,7 @@ class Parser(Builder):
                 return False
         return True
 
-    def _add_rest(self, line: Line, is_complete: bool) -> None:
+    def _add_rest(self, line: Line) -> None:
         tip = self.stack[-1]
         if self.matched < len(self.stack) and isinstance(tip, Paragraph) and not line.is_blank:
             self._add_line(tip, line.rest)  # a lazy continuation line (5.1)
@@ -210,7 +240,7 @@ class Parser(Builder):
         self.close_unmatched()
         tip = self.stack[-1]
         if isinstance(tip, (Fence, IndentedCode)):
-            self._add_code_line(tip, line, is_complete)
+            self._add_code_line(tip, line)
         elif isinstance(tip, Formula):
             self._add_formula_line(tip, line.text[line.at :])
         elif line.is_blank:

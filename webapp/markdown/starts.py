@@ -176,7 +176,7 @@ def formula(builder: Builder, line: Line) -> int:
 
 def note(builder: Builder, line: Line) -> int:
     """Footnotes, as in cmark-gfm; their text is shown at the end."""
-    if line.indent >= CODE_INDENT or builder.is_deep:
+    if line.indent >= CODE_INDENT or builder.is_deep or builder.note_chars_left < 0:
         return NONE
     match = _NOTE.match(line.text, line.start)
     if match is None:
@@ -187,8 +187,7 @@ def note(builder: Builder, line: Line) -> int:
     label = normal_label(match[1][1:])
     element = builder.detached_element("li")
     block = Note(element, builder.line_number, label)
-    if label not in builder.labels.defined_notes:
-        builder.labels.defined_notes.add(label)
+    if builder.labels.define_note(label):
         builder.notes.append(block)
     builder.push(block)
     return INSIDE
@@ -216,3 +215,6 @@ STARTS: Final[tuple[Start, ...]] = (
     note,
     indented_code,
 )
+
+CONTAINERS: Final[tuple[Start, ...]] = (quote, item, note, indented_code)
+"""What may start on a line of which only the beginning is known: all others need the whole line."""

@@ -31,7 +31,7 @@ def alignments(row: str) -> list[str] | None:
 def make_table(builder: Builder, alignments: list[str]) -> bool:
     """Make the last line of the open paragraph the head of a table."""
     block = builder.stack[-1]
-    if not isinstance(block, Paragraph):
+    if not isinstance(block, Paragraph) or block.is_long:
         return False
     source = "".join(block.source[block.last_line :]).lstrip("\n")
     head = cells(source)

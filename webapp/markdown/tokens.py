@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from webapp.markdown.bounds import MAX_OPEN_CHARS
 from webapp.markdown.characters import ASCII_PUNCTUATION
 from webapp.markdown.escape import escape, has_hidden, show_hidden
 from webapp.markdown.links import MAX_URL_CHARS, entity
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from webapp.markdown.inlines import Inline
 
 WAIT: Final = -1
-FOREVER: Final = 1 << 60
-"""The limit of what waits without one."""
-
 MAX_FORMULA_CHARS = 2_000
 MAX_DOLLAR_CHARS = 300
 """A formula in single dollars; a price is often not followed by another dollar, and its paragraph waits so long."""
@@ -51,36 +49,42 @@ _MAX_HOST_CHARS = 255
 def code_span(inline: Inline, at: int) -> int:
     """Read a code span (CommonMark 0.31.2, section 6.1)."""
     buffer = inline.buffer
-    match = _BACKTICKS.match(buffer, at)
-    if match is None or (match.end() == len(buffer) and not inline.is_final):
-        return inline.wait(unless_only("`"), FOREVER) if match and len(match[0]) > 8 else WAIT
-    run = match[0]
-    close = _closing_run(inline, run, match.end())
+    end = run_end(inline, at, _BACKTICKS)
+    if end < 0:
+        return WAIT
+    length, last = end - at, end + MAX_OPEN_CHARS
+    close = _closing_run(inline, length, end, last) if length < MAX_OPEN_CHARS else -1
     if close >= 0:
-        inline.add(_code(buffer[match.end() : close]))
-        return close + len(run)
-    if not inline.is_final:
-        inline.at = at
-        return inline.wait(_run_watch(len(run), buffer), FOREVER)
-    inline.add(run)
-    return match.end()
+        inline.add(_code(buffer[end:close]))
+        return close + length
+    if length < MAX_OPEN_CHARS and len(buffer) <= last + length and not inline.is_final:
+        return inline.wait(_run_watch(length, buffer), last + length - len(buffer))
+    inline.add(buffer[at:end])
+    return end
 
 
-def unless_only(character: str) -> Callable[[str], bool]:
+def run_end(inline: Inline, at: int, run: re.Pattern[str]) -> int:
+    """Give where a run of one character ends, at the latest after MAX_OPEN_CHARS, or WAIT."""
+    buffer = inline.buffer
+    match = run.match(buffer, at, at + MAX_OPEN_CHARS)
+    end = match.end() if match else at
+    if end < len(buffer) or inline.is_final or end - at == MAX_OPEN_CHARS:
+        return end
+    return inline.wait(_unless_only(buffer[at]), at + MAX_OPEN_CHARS - end) if end - at > 8 else WAIT
+
+
+def _unless_only(character: str) -> Callable[[str], bool]:
     """Wake when a run of one character has ended."""
     return lambda text: text.strip(character) != ""
 
 
-def _closing_run(inline: Inline, run: str, at: int) -> int:
-    """Find the next run of just as many backticks, at its start."""
+def _closing_run(inline: Inline, length: int, at: int, last: int) -> int:
+    """Find the next run of just so many backticks that starts at `last` or before."""
     buffer = inline.buffer
-    if inline.is_final and inline.no_close.get(run, FOREVER) <= at + inline.offset:
-        return -1
-    for match in _BACKTICKS.finditer(buffer, at):
-        if len(match[0]) == len(run) and (match.end() < len(buffer) or inline.is_final):
-            return match.start()
-    if inline.is_final:
-        inline.no_close[run] = at + inline.offset
+    for match in _BACKTICKS.finditer(buffer, at, last + length + 1):
+        start, end = match.span()
+        if start <= last and end - start == length and (end < len(buffer) or inline.is_final):
+            return start
     return -1
 
 

@@ -13,7 +13,7 @@ import logging
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -58,6 +58,7 @@ class Workers:
         self._retry_seconds = retry_seconds
         self._command = (sys.executable, "-P", str(_SCRIPT), str(cpu_seconds), str(memory_bytes))
         self._slots = asyncio.Semaphore(processes)
+        self._closing = asyncio.Lock()
         self._waiting = 0
         self._idle: list[_Worker] = []
         self._live: set[_Worker] = set()
@@ -83,7 +84,9 @@ class Workers:
 
         None is also for a source that takes too long, and for one that would have to wait behind too many others.
         """
-        if not is_highlightable(source, language) or self._waiting >= self._max_waiting:
+        if not is_highlightable(source, language):
+            return None
+        if self._slots.locked() and self._waiting >= self._max_waiting:
             return None
         self._waiting += 1
         try:
@@ -100,14 +103,14 @@ class Workers:
         self._is_closed = True
         for worker in self._live:
             worker.kill()
-        for _ in range(self._processes):
-            await self._slots.acquire()
-        # Every place is free now, so nobody asks a worker any more.
-        while self._idle:
-            self._end(self._idle.pop(), "closed")
-        await asyncio.gather(*self._endings)
-        for _ in range(self._processes):
-            self._slots.release()
+        # Two that each take a part of the places would wait for each other.
+        async with self._closing, AsyncExitStack() as places:
+            for _ in range(self._processes):
+                await places.enter_async_context(self._slots)
+            # Every place is free now, so nobody asks a worker any more.
+            while self._idle:
+                self._end(self._idle.pop(), "closed")
+            await asyncio.gather(*self._endings)
 
     async def _highlight_next(self, source: str, language: str) -> str | None:
         worker = await self._idle_or_new()

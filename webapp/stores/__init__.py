@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from webapp.domain import BegunTurn, Conversation, ConversationId, Message, ReaderId, RequestId, TurnState
+from webapp.domain import BegunTurn, Conversation, ConversationId, Message, ReaderId, Rendering, RequestId
 
 
 class Store(Protocol):
@@ -58,10 +58,11 @@ class Store(Protocol):
     async def checkpoint(self, conversation_id: ConversationId, number: int, text: str) -> None:
         """Keep a running reply's text so far, and note that its turn is alive."""
 
-    async def end_turn(
-        self, conversation_id: ConversationId, number: int, text: str, state: TurnState, cause: str | None
-    ) -> None:
-        """Keep a reply's whole text and its final state. A turn that has ended already stays as it is."""
+    async def end_turn(self, conversation_id: ConversationId, reply: Message) -> None:
+        """Keep a reply as it ended: text, rendering, state and cause. A turn that has ended already stays as it is."""
+
+    async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
+        """Keep the rendering of a reply that has ended."""
 
     async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, Message]]:
         """End each running turn that gave no sign of life since then; give the replies that this call ended."""

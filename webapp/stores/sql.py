@@ -30,6 +30,7 @@ from webapp.domain import (
     ConversationId,
     Message,
     ReaderId,
+    Rendering,
     RequestId,
     Role,
     TurnState,
@@ -163,12 +164,17 @@ class SqlStore:
             await self._update_running(connection, conversation_id, number, text=text, seen_alive_at=self._now())
 
     @_to_its_end
-    async def end_turn(
-        self, conversation_id: ConversationId, number: int, text: str, state: TurnState, cause: str | None
-    ) -> None:
+    async def end_turn(self, conversation_id: ConversationId, reply: Message) -> None:
+        values = {"text": reply.text, "state": reply.state, "cause": reply.cause, **_rendering_values(reply.rendering)}
         async with self._writing() as connection:
-            if await self._update_running(connection, conversation_id, number, text=text, state=state, cause=cause):
+            if await self._update_running(connection, conversation_id, reply.number, **values):
                 await self._touch(connection, [conversation_id])
+
+    @_to_its_end
+    async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
+        ended = (messages.c.conversation_id == conversation_id, messages.c.number == number, ~is_running)
+        async with self._writing() as connection:
+            await connection.execute(update(messages).where(*ended).values(**_rendering_values(rendering)))
 
     @_to_its_end
     async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, Message]]:
@@ -313,6 +319,12 @@ def _as_conversation(row: Row[Any], branch: tuple[Message, ...] = ()) -> Convers
     return Conversation(row.id, row.owner, row.title, row.updated_at, branch)
 
 
+def _rendering_values(rendering: Rendering | None) -> dict[str, str | None]:
+    if rendering is None:
+        return {"html": None, "html_version": None}
+    return {"html": rendering.html, "html_version": rendering.version}
+
+
 def _as_message(row: Row[Any]) -> Message:
     return Message(
         number=row.number,
@@ -322,4 +334,5 @@ def _as_message(row: Row[Any]) -> Message:
         created_at=row.created_at,
         state=None if row.state is None else TurnState(row.state),
         cause=row.cause,
+        rendering=None if row.html is None else Rendering(row.html, row.html_version or ""),
     )

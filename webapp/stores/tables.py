@@ -94,6 +94,9 @@ messages = Table(
     Column("parent", Integer),
     Column("role", StorableText, nullable=False),
     Column("text", StorableText, nullable=False),
+    # A reply as HTML, and the version of the renderer that made it.
+    Column("html", StorableText),
+    Column("html_version", StorableText),
     Column("request_key", StorableText),
     Column("state", StorableText),
     Column("cause", StorableText),

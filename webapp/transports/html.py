@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from markupsafe import escape
 from starlette.responses import StreamingResponse
 
 from webapp.domain import ConversationId, ReaderId
 from webapp.feeds import TextPiece, follow_reply, snapshot
 from webapp.pages import Page
 from webapp.rendering import SPLIT
+from webapp.replies import steps
 from webapp.services import Services
-from webapp.transports.view import render_page
+from webapp.transports.view import LISTED_CONVERSATIONS, render_page
 
 
 def page_response(services: Services, reader: ReaderId, page: Page, number: int) -> StreamingResponse:
@@ -33,22 +34,20 @@ def page_response(services: Services, reader: ReaderId, page: Page, number: int)
 async def _pieces(services: Services, reader: ReaderId, page: Page, number: int) -> AsyncGenerator[str, None]:
     if page.conversation_id is None:
         raise ValueError("only a conversation's page can stream a reply")
-    yield (await _page(services, reader, page, page.conversation_id, number, until=0)).partition(SPLIT)[0]
+    yield (await _page(services, reader, page, page.conversation_id, number)).partition(SPLIT)[0]
+    reply = services.replies.append_only(number)
     async with aclosing(follow_reply(services.turns, reader, page.conversation_id, number)) as news:
         async for item in news:
             if isinstance(item, TextPiece):
-                yield str(escape(item.text))
+                for step in steps(item.text):
+                    reply.feed(step)
+                    yield reply.take()
+                    await asyncio.sleep(0)
+    yield reply.close()
     yield (await _page(services, reader, page, page.conversation_id, number)).partition(SPLIT)[2]
 
 
-async def _page(
-    services: Services,
-    reader: ReaderId,
-    page: Page,
-    conversation_id: ConversationId,
-    number: int,
-    until: int | None = None,
-) -> str:
+async def _page(services: Services, reader: ReaderId, page: Page, conversation_id: ConversationId, number: int) -> str:
     now = await snapshot(services.turns, reader, conversation_id)
-    listed = await services.store.conversations(reader, limit=50)
-    return render_page(services, page, listed, now, streamed=number, streamed_chars=until)
+    listed = await services.store.conversations(reader, limit=LISTED_CONVERSATIONS)
+    return render_page(services, page, listed, now, streamed=number)

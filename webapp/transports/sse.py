@@ -1,6 +1,6 @@
 """Server-Sent Events: a feed, or one turn of it, for htmx, for `curl -N` and for programs.
 
-A sequence of fragments is one event; its id is the feed's position after it.
+A fragment is one event; its id is the feed's position after it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ async def _feed_events(
     yield ServerSentEvent(comment="connected", retry=RETRY_MS, sep=LINE_END)
     async with aclosing(follow(services.turns, reader, page.conversation_id, after)) as feed:
         async for item in feed:
-            yield _event(services, page, item)
+            for event in _events(services, page, item):
+                yield event
 
 
 async def _turn_events(
@@ -67,20 +68,21 @@ async def _turn_events(
     turn = begun.reply.number
     async with aclosing(follow_turn(services.turns, reader, begun)) as feed:
         async for item in feed:
-            yield _event(services, page, item)
+            for event in _events(services, page, item):
+                yield event
             if has_ended(item, turn):
                 break
     yield ServerSentEvent(event="done", data=f"{page.conversation_url}#m{turn}", sep=LINE_END)
 
 
-def _event(services: Services, page: Page, item: Snapshot | Sequence[Fragment] | Beat) -> ServerSentEvent:
+def _events(services: Services, page: Page, item: Snapshot | Sequence[Fragment] | Beat) -> list[ServerSentEvent]:
     if isinstance(item, Beat):
-        return ServerSentEvent(data=services.renderer.render("fragments/beat.html"), sep=LINE_END)
+        return [ServerSentEvent(data=services.renderer.render("fragments/beat.html"), sep=LINE_END)]
     if isinstance(item, Snapshot):
-        html = services.renderer.snapshot(item.conversation, item.position, page.since)
-        return ServerSentEvent(data=html, id=str(item.position), sep=LINE_END)
-    html = "".join(fragment.html for fragment in item)
-    return ServerSentEvent(data=html, id=str(item[-1].position), sep=LINE_END)
+        html = services.renderer.snapshot(item.conversation, page.since)
+        return [ServerSentEvent(data=html, id=str(item.position), sep=LINE_END)]
+    # Each by itself: htmx looks up the targets of a whole event before it applies any of it.
+    return [ServerSentEvent(data=part.html, id=str(part.position), sep=LINE_END) for part in item if part.html]
 
 
 def has_ended(item: Snapshot | Sequence[Fragment] | Beat, turn: int) -> bool:

@@ -58,11 +58,13 @@ class ConversationSocket:
                 if isinstance(item, Beat):
                     await self._send(render("fragments/beat.html"))
                 elif isinstance(item, Snapshot):
-                    snapshot = self._services.renderer.snapshot(item.conversation, item.position, self._page.since)
+                    snapshot = self._services.renderer.snapshot(item.conversation, self._page.since)
                     await self._send(opened + snapshot)
                     opened = ""
                 else:
-                    await self._send("".join(fragment.html for fragment in item))
+                    # Each by itself: htmx looks up the targets of a whole message before it applies any of it.
+                    for fragment in item:
+                        await self._send(fragment.html)
 
     async def _receive_prompts(self) -> None:
         while True:
@@ -86,6 +88,8 @@ class ConversationSocket:
         return self._services.renderer.render("fragments/refusal.html", page=self._page, notice=error.sentence)
 
     async def _send(self, html: str) -> None:
+        if not html:
+            return
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
             await self._websocket.send_text(html)
 

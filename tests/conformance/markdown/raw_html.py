@@ -154,10 +154,10 @@ class RawParser(Parser):
     def _can_be_read(self, text: str) -> bool:
         return "<" not in text and not isinstance(self.stack[-1], HtmlBlock) and super()._can_be_read(text)
 
-    def _add_rest(self, line: Line, is_complete: bool) -> None:
+    def _add_rest(self, line: Line) -> None:
         tip = self.container
         if not isinstance(tip, HtmlBlock):
-            super()._add_rest(line, is_complete)
+            super()._add_rest(line)
             return
         self.close_unmatched()
         text = line.text[line.at :]

@@ -6,11 +6,11 @@ import re
 
 from turbohtml import parse_fragment
 
-_TAGS = (
+TAGS = (
     "a blockquote br code del div em figcaption figure h1 h2 h3 h4 h5 h6 hr i img input li ol p pre section small span "
-    "strong sup table tbody td th thead tr ul"
+    "strong sup table tbody td template th thead tr ul"
 )
-_FOREIGN_TAG = re.compile(rf"<(?!/?(?:{'|'.join(_TAGS.split())})[ >])")
+_FOREIGN_TAG = re.compile(rf"<(?!/?(?:{'|'.join(TAGS.split())})[ >])")
 _CLASSES = (
     "alert note tip important warning caution title loose code table formula footnotes math display image "
     "unlinked left center right"
@@ -20,7 +20,7 @@ _VALUES = {
     "class": re.compile(rf"{_CLASS.pattern}(?: {_CLASS.pattern})*"),
     "href": re.compile(r"(?:https?://[A-Za-z0-9.\-\[\]:]+(?:[/?#][!#-;=?-~]*)?|mailto:[!#-;=?-~]+|#m(?:2)?n[0-9]+)"),
     "rel": re.compile("noopener noreferrer nofollow ugc"),
-    "id": re.compile(r"m[btn][0-9]+"),
+    "id": re.compile(r"m(?:[btn]|-)[0-9]+"),
     "value": re.compile("[0-9]+"),
     "start": re.compile("[0-9]{1,9}"),
     "type": re.compile("checkbox"),

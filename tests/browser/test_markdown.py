@@ -1,0 +1,188 @@
+"""Replies as HTML in a real browser: streamed as they are loaded, and nothing in them acts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, Route, expect
+
+from tests.browser.chat import ask, begin, has_ended, is_connected, sees
+from tests.browser.conftest import NewPage
+from tests.fakes import ROOT, Exchange, RillServer, ScriptedUpstream
+from tests.unit.markdown.samples import ANSWERS
+from tests.unit.markdown.test_safety import CARRIERS, HTMX_DIALECT, PAYLOADS
+from webapp.markdown import Dialect, MarkdownStream, render
+from webapp.markdown.formulas import to_mathml
+from webapp.rendering import partials
+
+SAMPLES = {**ANSWERS, "styleguide": (ROOT / "tests" / "samples" / "styleguide.md").read_text(encoding="utf-8")}
+DIALECT = Dialect(formula=lambda source, is_display: to_mathml(source, display=is_display))
+
+CONTENT = """() => {
+  const copy = document.querySelector("article.reply .text").cloneNode(true)
+  for (const element of copy.querySelectorAll("[id]"))
+    if (/^r\\d+(b|t|-)/.test(element.id)) element.removeAttribute("id")
+  copy.normalize()
+  return copy.innerHTML
+}"""
+
+WATCH = """() => {
+  window.fired = []
+  for (const name of ["alert", "confirm", "prompt", "print", "open"]) window[name] = () => void window.fired.push(name)
+  document.addEventListener("securitypolicyviolation", event => window.fired.push(event.violatedDirective))
+}"""
+
+SWAP = """async ([html, swap]) => {
+  await htmx.swap({text: html, swap, target: "#live", sourceElement: document.querySelector("#chat")})
+  for (const element of document.querySelectorAll("#live *"))
+    for (const kind of ["mouseover", "focus", "click"])
+      if (!(kind === "click" && element.closest("a")))
+        element.dispatchEvent(new MouseEvent(kind, {bubbles: false, cancelable: true}))
+}"""
+
+
+def groups(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (texts[at : at + size] for at in range(0, len(texts), size))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+async def test_a_reply_is_the_same_streamed_and_loaded(
+    page: Page, server: RillServer, upstream: ScriptedUpstream, name: str
+) -> None:
+    source, chance = SAMPLES[name], random.Random(name)
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        at = 0
+        while at < len(source):
+            size = chance.randint(1, 60)
+            await exchange.chunk(source[at : at + size])
+            at += size
+            await asyncio.sleep(0)
+        await exchange.finish()
+
+    upstream.script = script
+    await begin(page, server.url)
+    await has_ended(page)
+    streamed = await page.evaluate(CONTENT)
+
+    await page.reload()
+
+    assert await page.evaluate(CONTENT) == streamed
+    assert len(streamed) > len(source)
+
+
+async def test_a_selection_above_the_end_survives_what_comes(
+    page: Page, server: RillServer, upstream: ScriptedUpstream
+) -> None:
+    allowed = asyncio.Semaphore(0)
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        await exchange.chunk("The first paragraph.\n\nThe second with **bold words** in it.\n\nAnd ")
+        for number in range(30):
+            await allowed.acquire()
+            await exchange.chunk(f"word{number} *and* more\n\n- item\n\n```py\nx = {number}\n```\n\n")
+        await exchange.finish()
+
+    upstream.script = script
+    await begin(page, server.url)
+    await is_connected(page, "websocket")
+    await sees(page, "bold words")
+    select = """() => {
+      const bold = document.querySelector("article.reply strong").firstChild
+      getSelection().setBaseAndExtent(document.querySelector("article.reply p").firstChild, 4, bold, 4)
+    }"""
+    await page.evaluate(select)
+    selected = await page.evaluate("getSelection().toString()")
+    assert selected.startswith("first paragraph.")
+
+    for _ in range(15):
+        allowed.release()
+    await sees(page, "word14")
+
+    assert await page.evaluate("getSelection().toString()") == selected
+    for _ in range(15):
+        allowed.release()
+    await has_ended(page)
+    await expect(page.locator("article.reply pre .n").last).to_have_text("29")
+    assert await page.evaluate("getSelection().toString()") == selected
+
+
+async def empty_chat(new_page: NewPage, server: RillServer, **options: Any) -> Page:
+    """A conversation's page in which a swap shows what it does, and every request of its own is counted."""
+    page = await new_page(**options)
+    await begin(page, server.url)
+    await has_ended(page)
+    await is_connected(page, "websocket")
+    await page.evaluate(WATCH)
+    await page.evaluate("window.requests = 0")
+
+    async def count(route: Route) -> None:
+        await page.evaluate("window.requests += 1")
+        await route.abort()
+
+    await page.route("**/*", count)
+    return page
+
+
+async def outcome(page: Page) -> tuple[list[str], int]:
+    """Give what fired, and how many requests went out, once everything that was swapped in had its turn."""
+    await page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+    return await page.evaluate("[window.fired, window.requests]")  # type: ignore[no-any-return]
+
+
+async def test_raw_payloads_fire_so_the_judge_sees(new_page: NewPage, server: RillServer) -> None:
+    page = await empty_chat(new_page, server, bypass_csp=True)
+
+    for group in groups(PAYLOADS[:200], 10):
+        await page.evaluate(SWAP, ["".join(group), "innerHTML"])
+
+    fired, requests = await outcome(page)
+    assert len(fired) > 10
+    assert requests > 0
+
+
+@pytest.mark.parametrize("has_policy", [True, False], ids=["under the policy", "without it"])
+async def test_no_payload_acts(new_page: NewPage, server: RillServer, has_policy: bool) -> None:
+    page = await empty_chat(new_page, server, bypass_csp=not has_policy)
+    sources = [CARRIERS[number % len(CARRIERS)].replace("{}", text) for number, text in enumerate(PAYLOADS)]
+    sources += [carrier.replace("{}", text) for text in HTMX_DIALECT for carrier in CARRIERS[:7]]
+
+    for group in groups(sources, 300):
+        html = "".join(f"<div>{render(source, prefix='x', dialect=DIALECT)}</div>" for source in group)
+        await page.evaluate(SWAP, [html, "innerHTML"])
+
+    assert await outcome(page) == ([], 0)
+    await ask(page, "Still here?")
+    await page.unroute("**/*")
+
+
+async def test_no_payload_acts_while_it_streams(new_page: NewPage, server: RillServer) -> None:
+    page = await empty_chat(new_page, server, bypass_csp=True)
+    chance = random.Random(7)
+    sources = [
+        chance.choice(CARRIERS).replace("{}", payload)
+        for payload in [*chance.sample(PAYLOADS, 300), *chance.sample(HTMX_DIALECT, 100)]
+    ]
+
+    for group in groups(sources, 25):
+        streams = [MarkdownStream(f"x{number}", dialect=DIALECT) for number in range(len(group))]
+        shown = "".join(f"<div>{stream.html()}</div>" for stream in streams)
+        await page.evaluate(SWAP, [shown, "innerHTML"])
+        for stream, source in zip(streams, group, strict=True):
+            messages, at = [], 0
+            while at < len(source):
+                size = chance.randint(1, 30)
+                stream.feed(source[at : at + size])
+                messages.append(partials(stream.flush()))
+                at += size
+            messages.append(partials(stream.close()))
+            for message in filter(None, messages):
+                await page.evaluate(SWAP, [message, "none"])
+
+    assert await outcome(page) == ([], 0)
