@@ -17,6 +17,7 @@ from webapp import errors
 from webapp.assets import Assets
 from webapp.brokers.memory import MemoryBroker
 from webapp.domain import ModelState
+from webapp.images import Images
 from webapp.model_choice import choose_provider
 from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
@@ -82,6 +83,8 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}/turn/retry", turns.retry, methods=["POST"]),
         WebSocketRoute("/chat", operations.tutorial),
         Route("/model", operations.model, methods=["GET"]),
+        Route("/image", operations.image, methods=["GET"]),
+        Route("/styleguide", operations.styleguide, methods=["GET"]),
         Route("/healthz", operations.healthz, methods=["GET"]),
         Route("/readyz", operations.readyz, methods=["GET"]),
         Route("/static/{name}", operations.static, methods=["GET"]),
@@ -106,14 +109,16 @@ def _lifespan(
             chosen = provider or await choose_provider(settings)
             stack.push_async_callback(chosen.close)
             await chosen.open()
-            renderer, replies = Renderer(_folder("templates")), ReplyRenderer()
+            images = Images(settings.rill_image_hosts)
+            stack.push_async_callback(images.close)
+            renderer, replies = Renderer(_folder("templates")), ReplyRenderer(images.source, images.rule)
             stack.push_async_callback(replies.close)
             parts = (store, MemoryBroker(), chosen, renderer, replies)
             running = Turns(*parts, _limits(settings), settings.rill_system_prompt)
             await running.open(silent_seconds=0 if store.is_embedded else SILENT_TURN_SECONDS)
             stack.push_async_callback(running.close, settings.rill_shutdown_grace_seconds)
             app.state.services = Services(
-                settings, secret, store, chosen, renderer, replies, running, Assets(_folder("static"))
+                settings, secret, store, chosen, renderer, replies, images, running, Assets(_folder("static"))
             )
             await _first_look(chosen)
             yield

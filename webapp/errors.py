@@ -12,6 +12,7 @@
     |-- NothingToRetry                409
     |-- BadRequest                    400
     |-- BodyTooLarge                  413
+    |-- ImageUnavailable              502
     |-- StoreUnavailable              503
     |-- ProviderError                 502
     |   |-- KeyRejected, ModelUnknown, TooManyRequests, PromptTooLongForModel, RequestRefused
@@ -112,6 +113,12 @@ class BodyTooLarge(RillError):
     status = 413
     cause = "body_too_large"
     sentence = "The message is far too long to be sent. Shorten it or send it in parts."
+
+
+class ImageUnavailable(RillError):
+    status = 502
+    cause = "image_unavailable"
+    sentence = "This image cannot be had."
 
 
 class StoreUnavailable(RillError):

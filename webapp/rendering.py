@@ -69,6 +69,10 @@ class Renderer:
         """Render a template by its path below the templates folder, such as `fragments/notice.html`."""
         return self.environment.get_template(template).render(**context)
 
+    def source(self, name: str) -> str:
+        """Give a file of the templates folder as it is."""
+        return self.environment.loader.get_source(self.environment, name)[0]  # type: ignore[union-attr]  # It is set.
+
     def turn_began(self, prompt: Message, reply: Message, replaced: Message | None = None) -> Fragment:
         """Show a prompt with the empty reply to it; or, for a retry, the empty reply in the place of the old one."""
         html = self.render("fragments/turn_began.html", prompt=prompt, reply=reply, replaced=replaced)

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from webapp.assets import Assets
 from webapp.domain import ConversationId, ReaderId
+from webapp.images import Images
 from webapp.pages import Page
 from webapp.providers import Provider
 from webapp.rendering import Renderer
@@ -29,6 +30,7 @@ class Services:
     provider: Provider
     renderer: Renderer
     replies: ReplyRenderer
+    images: Images
     turns: Turns
     assets: Assets
 

@@ -63,6 +63,13 @@ class Settings(BaseModel):
         None, description="Signs the readers' cookies, 32 characters or more; otherwise made once, in the data folder."
     )
 
+    rill_image_hosts: tuple[str, ...] = Field(
+        (),
+        description="Hosts whose images replies may show, comma-separated; they come through this server. "
+        "Others are links.",
+    )
+    rill_styleguide: bool = Field(False, description="Serve `/styleguide`, which shows all that replies can have.")
+
     rill_flush_ms: int = Field(
         40, ge=0, le=1000, description="Least time between two fragments of one conversation, in milliseconds."
     )
@@ -83,7 +90,7 @@ class Settings(BaseModel):
         "info", pattern="^(debug|info|warning|error)$", description="Least level that is logged."
     )
 
-    @field_validator("rill_allowed_hosts", "rill_allowed_origins", mode="before")
+    @field_validator("rill_allowed_hosts", "rill_allowed_origins", "rill_image_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

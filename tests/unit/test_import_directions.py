@@ -13,7 +13,19 @@ PACKAGE = ROOT / "webapp"
 
 LAYERS: list[set[str]] = [
     {"domain", "errors", "ids", "text"},
-    {"settings", "logs", "assets", "markdown", "replies", "stores", "brokers", "providers", "rendering", "migrations"},
+    {
+        "settings",
+        "logs",
+        "assets",
+        "images",
+        "markdown",
+        "replies",
+        "stores",
+        "brokers",
+        "providers",
+        "rendering",
+        "migrations",
+    },
     {"turns"},
     {"feeds"},
     {"security", "pages", "services", "transports", "routes"},

@@ -112,7 +112,10 @@ class Builder:
     ) -> Element:
         """Add an element as the next block."""
         parent = self._make_room(in_list)
-        element = self.element(name, attributes + self._looseness(parent), can_hold_marker=can_hold_marker)
+        loose = self._looseness(parent)
+        if loose and ' class="' in attributes:
+            loose, attributes = "", attributes.replace(' class="', ' class="loose ', 1)
+        element = self.element(name, attributes + loose, can_hold_marker=can_hold_marker)
         parent.element.parts.append(element)
         return element
 
@@ -301,7 +304,7 @@ class Builder:
         task = _TASK.match(text, 0, MAX_OPEN_CHARS + 1) if is_first else None
         if task is not None:
             checked = " checked" if task[1] != " " else ""
-            block.lead = f'<input type="checkbox" disabled{checked}> '
+            block.lead = f'<input type="checkbox" aria-label="Task" disabled{checked}> '
             block.element.parts.append(block.lead)
             block.source[:] = [text[task.end() :]]
             text = block.source[0]
@@ -336,7 +339,7 @@ class Builder:
     def _code_elements(self, language: str) -> tuple[Element, Element, Element]:
         figure = self.add_element("figure")
         figure.attributes = ' class="code loose"' if figure.attributes else ' class="code"'
-        pre = self.element("pre")
+        pre = self.element("pre", ' tabindex="0"')
         code = self.element("code", f' class="language-{escape(language)}"' if language else "")
         code.is_patchable = self.defers_code and bool(language)
         if language:

@@ -216,7 +216,8 @@ def to_mathml(source: str, *, display: bool) -> str | None:
         return None
     if not _VISIBLE.search(mathml) or len(mathml) > max(MAX_GROWTH * len(source), SMALL_OUTPUT_CHARS):
         return None
-    return mathml
+    # A formula in lines of its own scrolls in itself, by keys too.
+    return mathml.replace(' display="block">', ' display="block" tabindex="0">', 1) if display else mathml
 
 
 def _is_shallow(source: str) -> bool:

@@ -52,11 +52,11 @@ def quote(builder: Builder, line: Line) -> int:
     read_quote_marker(line)
     alert = _ALERT.match(line.rest) if line.indent < CODE_INDENT else None
     if alert is None:
-        element = builder.add_element("blockquote")
+        element = builder.add_element("blockquote", ' dir="auto"')
         builder.push(Quote(element, builder.line_number))
         return INSIDE
     kind = alert[1].lower()
-    element = builder.add_element("blockquote", f' class="alert {kind}"')
+    element = builder.add_element("blockquote", f' class="alert {kind}" dir="auto"')
     element.parts.append(f'<p class="title">{kind.capitalize()}</p>')
     builder.push(Quote(element, builder.line_number))
     return TAKEN
@@ -152,7 +152,7 @@ def _open_item(builder: Builder, match: re.Match[str], width: int) -> None:
         name = "ul" if match[1] else "ol"
         element = builder.add_element(name, f' start="{number}"' if number != 1 else "", can_hold_marker=False)
         builder.push(List(element, builder.line_number, marker))
-    element = builder.add_element("li", in_list=True)
+    element = builder.add_element("li", ' dir="auto"', in_list=True)
     builder.push(Item(element, builder.line_number, width))
 
 

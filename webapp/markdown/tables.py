@@ -58,7 +58,7 @@ def make_table(builder: Builder, alignments: list[str]) -> bool:
 
 def _open_table(builder: Builder, head: list[str], alignments: list[str], attributes: str) -> Element:
     classes = "table loose" if attributes else "table"
-    wrapper = builder.element("div", f' class="{classes}"')
+    wrapper = builder.element("div", f' class="{classes}" tabindex="0"')
     wrapper.is_shell = True
     table = builder.element("table", can_hold_marker=False)
     wrapper.parts.append(table)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
 from webapp import errors
+from webapp.domain import Message, Role, TurnState
 from webapp.routes import answers
-from webapp.services import asking_page, reader, services
+from webapp.services import asking_page, new_page, reader, services
 from webapp.transports.tutorial import TutorialSocket
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -51,6 +54,25 @@ async def static(request: Request) -> Response:
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(asset.gzipped, media_type=asset.media_type, headers={**headers, "Content-Encoding": "gzip"})
     return Response(asset.body, media_type=asset.media_type, headers=headers)
+
+
+async def image(request: Request) -> Response:
+    """`GET /image?url=...`: the copy of an image in a reply, from a host that the operator lists."""
+    found = await services(request).images.fetch(request.query_params.get("url", ""))
+    headers = {"Cache-Control": "private, max-age=86400", "Content-Security-Policy": "default-src 'none'; sandbox"}
+    return Response(found.body, media_type=found.media_type, headers=headers)
+
+
+async def styleguide(request: Request) -> Response:
+    """`GET /styleguide`: one long reply with all that replies can have; there only when the setting says so."""
+    found = services(request)
+    if not found.settings.rill_styleguide:
+        raise errors.NotFound
+    rendering = await found.replies.render(1, found.renderer.source("styleguide.md"))
+    reply = Message(1, None, Role.ASSISTANT, "", datetime.now(UTC), TurnState.FINISHED, rendering=rendering)
+    page = new_page(request)
+    body = found.renderer.render("pages/styleguide.html", page=page, message=reply, assets=found.assets)
+    return answers.html(page, body)
 
 
 async def tutorial(websocket: WebSocket) -> None:

@@ -7,6 +7,7 @@ What is taken away or turned back, and why:
 * `<p>` in the items of tight lists: whether a list is loose is a class on the child that shows it, because by then the
   items before it have been sent; a style sheet does the rest. Items without that class are stripped here by the rule
   that the style sheet has.
+* What assistive technology and right-to-left text need: `dir`, `tabindex`, `aria-label`.
 * White space between blocks, `<br />` for `<br>`, and the order of attributes: both sides are written again.
 """
 
@@ -18,6 +19,7 @@ from webapp.markdown.tree import Element
 
 _BLOCKS = "p|ul|ol|li|blockquote|pre|h[1-6]|hr|table|thead|tbody|tr|td|th|div|section|figure|figcaption"
 _AROUND_BLOCK = re.compile(rf"\s*(</?(?:{_BLOCKS})(?:\s[^<>]*)?>)\s*")
+_ADDED = re.compile(r' (?:class="loose"|dir="auto"|tabindex="0"|aria-label="Task")')
 _LINES = re.compile(r"\n+")
 _PRE = re.compile(r"(<pre>.*?</pre>)", re.S)
 _VOID = re.compile(r"<(br|hr|img|input)([^<>]*?) ?/?>")
@@ -38,7 +40,7 @@ def _specified(element: Element, *, is_tight: bool) -> list[str]:
     is_around = element.name == "figure" or (element.name == "div" and "table" in element.attributes)
     if is_around or (element.name == "p" and is_tight):
         return ["\n", *inner, "\n"]
-    attributes = element.attributes.replace(' class="loose"', "")
+    attributes = _ADDED.sub("", element.attributes)
     opening = f"<{element.name}{attributes}>" if element.name else ""
     return [opening, *inner, element.closing()]
 
@@ -49,7 +51,7 @@ def _all_specified(parts: list[str | Element], *, is_tight: bool) -> list[str]:
         if isinstance(part, str):
             if part.startswith("<figcaption>"):
                 continue
-            found.append(_CLASS.sub(r'<\1 align="\2">', part.replace(' class="loose"', "")))
+            found.append(_CLASS.sub(r'<\1 align="\2">', _ADDED.sub("", part)))
         else:
             found += _specified(part, is_tight=is_tight and part.name != "blockquote")
     return found

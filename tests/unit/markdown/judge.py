@@ -24,6 +24,9 @@ _VALUES = {
     "value": re.compile("[0-9]+"),
     "start": re.compile("[0-9]{1,9}"),
     "type": re.compile("checkbox"),
+    "aria-label": re.compile("Task"),
+    "dir": re.compile("auto"),
+    "tabindex": re.compile("0"),
     "disabled": re.compile(""),
     "checked": re.compile(""),
 }

@@ -43,8 +43,8 @@ def test_formulas_and_code_are_converted_by_the_dialect() -> None:
     assert "<math>xFalse</math>" in html
     assert "<math>yTrue</math>" in html
     assert '<code class="math">bad</code>' in html
-    assert '<figcaption>PY</figcaption><pre><code class="language-py"><b>z\n</b></code></pre>' in html
-    assert '<pre><code class="language-c">z\n</code></pre>' in html
+    assert '<figcaption>PY</figcaption><pre tabindex="0"><code class="language-py"><b>z\n</b></code></pre>' in html
+    assert '<pre tabindex="0"><code class="language-c">z\n</code></pre>' in html
 
 
 def test_code_that_will_be_highlighted_is_appended_when_it_is_complete() -> None:
@@ -59,16 +59,17 @@ def test_code_that_will_be_highlighted_is_appended_when_it_is_complete() -> None
 
 def test_alerts() -> None:
     assert render("> [!TIP]\n> Do *this*.") == (
-        '<blockquote class="alert tip"><p class="title">Tip</p><p>Do <em>this</em>.</p></blockquote>'
+        '<blockquote class="alert tip" dir="auto"><p class="title">Tip</p><p>Do <em>this</em>.</p></blockquote>'
     )
     assert "alert" not in render("> [!TIP] on the same line")
     assert "alert" not in render("> [!ELSE]\n> text")
 
 
 def test_tasks() -> None:
+    checkbox = '<input type="checkbox" aria-label="Task" disabled'
     assert render("- [x] *a*\n- [ ]\n- [y] b") == (
-        '<ul><li><p><input type="checkbox" disabled checked> <em>a</em></p></li><li><p>[ ]</p></li>'
-        "<li><p>[y] b</p></li></ul>"
+        f'<ul><li dir="auto"><p>{checkbox} checked> <em>a</em></p></li><li dir="auto"><p>[ ]</p></li>'
+        '<li dir="auto"><p>[y] b</p></li></ul>'
     )
 
 
@@ -89,9 +90,18 @@ def test_a_set_of_characters_is_no_footnote() -> None:
 
 
 def test_what_shows_a_list_to_be_loose_is_marked() -> None:
-    assert render("- a\n- b\n\n- c") == '<ul><li><p>a</p></li><li><p>b</p></li><li class="loose"><p>c</p></li></ul>'
-    assert render("- a\n\n  b") == '<ul><li><p>a</p><p class="loose">b</p></li></ul>'
+    assert render("- a\n- b\n\n- c") == (
+        '<ul><li dir="auto"><p>a</p></li><li dir="auto"><p>b</p></li><li dir="auto" class="loose"><p>c</p></li></ul>'
+    )
+    assert render("- a\n\n  b") == '<ul><li dir="auto"><p>a</p><p class="loose">b</p></li></ul>'
     assert "loose" not in render("- a\n  - b\n\n    c\n- d".replace("\n\n    c", ""))
+
+
+def test_an_alert_and_code_in_a_loose_list_are_marked_without_a_second_class() -> None:
+    html = render("- a\n\n  > [!TIP]\n  > b\n\n  ```\n  c\n  ```")
+
+    assert '<blockquote class="loose alert tip" dir="auto">' in html
+    assert '<figure class="code loose">' in html
 
 
 @pytest.mark.parametrize(

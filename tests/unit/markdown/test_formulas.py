@@ -105,6 +105,7 @@ _VALUES = {
         ("height", "linethickness", "lspace", "maxsize", "minsize", "rspace", "width"), re.compile(_LENGTH)
     ),
     "display": re.compile("block"),
+    "tabindex": re.compile("0"),
     "form": re.compile("prefix|infix|postfix"),
     "mathvariant": re.compile("normal"),
     "notation": re.compile("actuarial|box|phasorangle|(?:updiagonalstrike|downdiagonalstrike| )+"),
@@ -204,7 +205,7 @@ def test_a_formula_as_models_write_it_becomes_mathml(source: str, piece: str, di
 
     assert mathml is not None
     assert not _faults(mathml)
-    assert ('<math display="block">' in mathml) is display
+    assert ('<math display="block" tabindex="0">' in mathml) is display
     assert piece in mathml or not display
 
 

@@ -87,8 +87,8 @@ def test_an_open_element_has_a_marker_at_its_end() -> None:
     stream.feed("Text\n\n- item\n- it\n\n| a |\n|---|\n| b |\n")
 
     assert [op.html for op in stream.flush()] == [
-        "<p>Text</p><ul><li><p>item</p></li><li><p>it</p></li></ul>"
-        '<div class="table"><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr>'
+        '<p>Text</p><ul><li dir="auto"><p>item</p></li><li dir="auto"><p>it</p></li></ul>'
+        '<div class="table" tabindex="0"><table><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr>'
         "<template id=m-2></template></tbody><template id=m-3></template></table></div><i id=m-4></i>"
     ]
 
