@@ -23,7 +23,7 @@ from websockets.uri import parse_uri
 
 from benchmarks.upstream import Script, Stamp
 
-_PROGRESS = re.compile(r"<hx-partial id=[\"']?m\d+-\d+")
+_PROGRESS = re.compile(r"<hx-partial id=r\d+[bt-]")
 _STATE = re.compile(r'data-state="(finished|failed|stopped|interrupted)"')
 
 

@@ -73,7 +73,7 @@ class GrowingReply:
         self._stream = MarkdownStream(ids.content(number), dialect=dialect, defers_code=True)
         self._workers, self._version, self._on_change = workers, version, on_change
         self._highlighting: set[asyncio.Task[None]] = set()
-        self._is_closed = False
+        self._is_settled = False
 
     def feed(self, text: str) -> None:
         """Take in more of the reply, at most `STEP_CHARS` at a time."""
@@ -87,7 +87,6 @@ class GrowingReply:
     def close(self) -> Sequence[Op]:
         """Give what the end of the text brings; nothing may be fed after it, but code may still be highlighted."""
         ops = self._stream.close()
-        self._is_closed = True
         self._take_code()
         return ops
 
@@ -98,10 +97,11 @@ class GrowingReply:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._is_settled = True
 
     def rendering(self) -> Rendering:
-        """Give the HTML as the page has it after the last flush."""
-        return Rendering(self._stream.result() if self._is_closed else self._stream.html(), self._version)
+        """Give the HTML as the page has it after the last flush; once all is highlighted, without the ids for more."""
+        return Rendering(self._stream.result() if self._is_settled else self._stream.html(), self._version)
 
     def _take_code(self) -> None:
         for code in self._stream.take_code():

@@ -97,25 +97,23 @@ class Builder:
         self.stack.append(block)
         self.matched = len(self.stack)
 
-    def element(self, name: str, attributes: str = "", *, can_hold_marker: bool = True) -> Element:
+    def element(self, name: str, attributes: str = "") -> Element:
         """Make an element."""
         self.count += 1
-        return Element(name, self.count, attributes, can_hold_marker=can_hold_marker)
+        return Element(name, self.count, attributes)
 
     def detached_element(self, name: str) -> Element:
         """Make an element for the end of the document, as a block of its own here."""
         self._make_room(in_list=False)
         return self.element(name)
 
-    def add_element(
-        self, name: str, attributes: str = "", *, can_hold_marker: bool = True, in_list: bool = False
-    ) -> Element:
+    def add_element(self, name: str, attributes: str = "", *, in_list: bool = False) -> Element:
         """Add an element as the next block."""
         parent = self._make_room(in_list)
         loose = self._looseness(parent)
         if loose and ' class="' in attributes:
             loose, attributes = "", attributes.replace(' class="', ' class="loose ', 1)
-        element = self.element(name, attributes + loose, can_hold_marker=can_hold_marker)
+        element = self.element(name, attributes + loose)
         parent.element.parts.append(element)
         return element
 

@@ -150,7 +150,7 @@ def _open_item(builder: Builder, match: re.Match[str], width: int) -> None:
     if not isinstance(tip, List) or tip.marker != marker:
         number = int(match[2]) if match[2] else 1
         name = "ul" if match[1] else "ol"
-        element = builder.add_element(name, f' start="{number}"' if number != 1 else "", can_hold_marker=False)
+        element = builder.add_element(name, f' start="{number}"' if number != 1 else "")
         builder.push(List(element, builder.line_number, marker))
     element = builder.add_element("li", ' dir="auto"', in_list=True)
     builder.push(Item(element, builder.line_number, width))

@@ -60,7 +60,7 @@ def _open_table(builder: Builder, head: list[str], alignments: list[str], attrib
     classes = "table loose" if attributes else "table"
     wrapper = builder.element("div", f' class="{classes}" tabindex="0"')
     wrapper.is_shell = True
-    table = builder.element("table", can_hold_marker=False)
+    table = builder.element("table")
     wrapper.parts.append(table)
     table.parts += ["<thead>", *_row(builder, "th", head, alignments), "</thead>"]
     builder.push(Table(table, builder.line_number - 1, wrapper, alignments))
@@ -70,7 +70,7 @@ def _open_table(builder: Builder, head: list[str], alignments: list[str], attrib
 def add_row(builder: Builder, block: Table, text: str) -> None:
     """Add a row to an open table."""
     if block.body is None:
-        block.body = builder.element("tbody", can_hold_marker=False)
+        block.body = builder.element("tbody")
         block.element.parts.append(block.body)
     row = cells(text)[: len(block.alignments)]
     missing = min(len(block.alignments) - len(row), builder.padding_left)

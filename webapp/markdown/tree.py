@@ -44,7 +44,6 @@ class Element:
 
     __slots__ = (
         "attributes",
-        "can_hold_marker",
         "frozen",
         "has_id",
         "is_open",
@@ -60,7 +59,7 @@ class Element:
         "shows_replacement",
     )
 
-    def __init__(self, name: str, number: int, attributes: str = "", *, can_hold_marker: bool = True) -> None:
+    def __init__(self, name: str, number: int, attributes: str = "") -> None:
         self.name = name
         self.number = number
         self.attributes = attributes
@@ -69,7 +68,6 @@ class Element:
         self.is_provisional = False  # it may yet become another element, as a paragraph a heading
         self.is_shell = False  # nothing is added to it once it is there, so it needs no id
         self.is_patchable = False  # it may be replaced once after its end
-        self.can_hold_marker = can_hold_marker
         self.replacement: list[str | Element] | None = None
         self.has_id = False  # a reader can address it
         self.marker = ""  # the id of the place in it, as a reader has it, where it goes on
