@@ -22,8 +22,9 @@ check: $(VENV)/.developer  ## Check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.developer  ## Compare speed and weight with the tutorial's server
+bench: $(VENV)/.developer  ## Compare with the tutorial's server, and Markdown with rendering it again
 	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.markdown
 
 clean:  ## Remove the virtual environment and everything made in it
 	rm -rf $(VENV) .mypy_cache .ruff_cache
