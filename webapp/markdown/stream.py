@@ -19,6 +19,9 @@ from webapp.markdown.source import Source
 from webapp.markdown.tails import Tail
 from webapp.markdown.tree import NEVER, NOT_SENT, Element, Ids
 
+_LEAVES = frozenset({"p", "code"})
+"""Elements that hold text and no blocks."""
+
 
 @dataclass(frozen=True, slots=True)
 class Op:
@@ -49,6 +52,7 @@ class MarkdownStream:
         self._root.marker = self._ids.marker()
         self._tail = Tail(self._ids)
         self._awaited: dict[int, CodeBlock] = {}  # by the numbers of their elements
+        self._seen = 0  # so many elements were there at the last flush
         self._is_closed = False
 
     def feed(self, text: str) -> None:
@@ -58,9 +62,14 @@ class MarkdownStream:
     def flush(self) -> tuple[Op, ...]:
         """Give what has to be done since the last batch."""
         parser = self._parser
-        changed, parser.changed = parser.changed, []
         innermost = parser.stack[-1].element
         ops: list[Op] = []
+        if not parser.changed and parser.count == self._seen and innermost.name in _LEAVES and innermost.marker:
+            # Text of a block that a reader has: nothing else can be new.
+            self._update(innermost, ops)
+            return tuple(ops)
+        self._seen = parser.count
+        changed, parser.changed = parser.changed, []
         for element in changed:
             if element.sent != NOT_SENT:
                 self._update(element, ops)
