@@ -106,6 +106,7 @@ SAMPLES: dict[str, list[Any]] = {
     "replaced": [None, ENDS[3]],
     "listed": [[], [conversation()]],
     "title": [HOSTILE, ""],
+    "heading": [HOSTILE, ""],
     "assets": [Assets(ROOT / "static")],
     "status": [404],
     "explanation": [HOSTILE],
