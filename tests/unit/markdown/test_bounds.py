@@ -195,7 +195,7 @@ LONG, SHORT = _words(MAX_OPEN_CHARS + 500), _words(MAX_OPEN_CHARS - 500)
         ("{}\n===", "<h1>"),
         ("a\n\n|{}|\n|-|", "<table>"),
         ("|a|\n|-|\n|{}|", "<td>"),
-        ("~~~ {}", "<pre>"),
+        ("~~~ {}", "<pre "),
         ('[a]: x "{}"\n\n[a]', "<span"),
         ("[late] {}\n\n[late]: https://x.org", "<a "),
     ],
@@ -232,7 +232,7 @@ def test_a_formula_without_an_end_ends_where_no_formula_could() -> None:
 
     assert html.startswith('<div class="formula"><code class="math display">x + y\n')
     assert html.count("x + y") == 400
-    assert html.endswith("<p>And <strong>on</strong>.</p><ul><li><p>item</p></li></ul>")
+    assert html.endswith('<p>And <strong>on</strong>.</p><ul><li dir="auto"><p>item</p></li></ul>')
 
 
 def test_many_definitions_in_one_paragraph_are_definitions() -> None:
@@ -282,5 +282,5 @@ def test_long_code_is_not_highlighted() -> None:
 
 
 def test_code_goes_on_after_blank_lines_but_not_after_too_many() -> None:
-    assert render("    a\n" + "\n" * 100 + "    b").count("<pre>") == 1
-    assert render("    a\n" + "\n" * (MAX_OPEN_CHARS + 10) + "    b").count("<pre>") == 2
+    assert render("    a\n" + "\n" * 100 + "    b").count("<pre ") == 1
+    assert render("    a\n" + "\n" * (MAX_OPEN_CHARS + 10) + "    b").count("<pre ") == 2
