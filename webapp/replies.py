@@ -1,6 +1,6 @@
 """Replies as HTML: one that is being written, operation by operation; one that is whole, at once.
 
-Rendering runs on the event loop in steps of at most `STEP_CHARS`, each of which takes a millisecond or two, and up to
+Rendering runs on the event loop in steps of at most `STEP_CHARS`, each of which takes a millisecond, and up to some
 20 for the most hostile text; highlighting runs in other processes.
 """
 
@@ -17,7 +17,7 @@ from webapp.markdown.code import language_label
 from webapp.markdown.formulas import to_mathml
 from webapp.markdown.workers import Workers
 
-STEP_CHARS = 1_000
+STEP_CHARS = 500
 """How much is rendered before others get their turn."""
 
 HIGHLIGHT_SECONDS = 3.0

@@ -20,6 +20,9 @@ MAX_CODE_CHARS: Final = 65_536
 MAX_LATE_CHARS: Final = 16_384
 """What is read again at the end of a document, because it refers to what was defined after it."""
 
+MAX_KEPT_CHARS: Final = 65_536
+"""What is kept because it may have to be read again; until then, nothing of it can be made text for good."""
+
 LATE_TEXT_CHARS: Final = 128
 """What one more text costs then, however short, in characters."""
 

@@ -70,11 +70,6 @@ class Builder:
         return self.stack[self.matched - 1]
 
     @property
-    def first_patch(self) -> int:
-        """The number of the first element whose text may be read again at the end."""
-        return self.labels.late.first_number
-
-    @property
     def is_deep(self) -> bool:
         """Whether no further container may open."""
         return self.matched >= MAX_DEPTH
@@ -319,8 +314,8 @@ class Builder:
 
     def _register(self, element: Element, block: Paragraph) -> None:
         if block.inline.unresolved and not block.is_long:
-            element.is_patchable = True
-            self.labels.late.add(element, "".join(block.source), block.lead, block.inline.unresolved)
+            unresolved = block.inline.unresolved
+            element.is_patchable = self.labels.late.add(element, "".join(block.source), block.lead, unresolved)
 
     def text_html(self, element: Element, text: str, lead: str = "") -> str:
         """Give the HTML of a whole text, which is to be the content of an element."""
@@ -328,8 +323,7 @@ class Builder:
         inline.feed(text)
         inline.end()
         if inline.unresolved:
-            element.is_patchable = True
-            self.labels.late.add(element, text, lead, inline.unresolved)
+            element.is_patchable = self.labels.late.add(element, text, lead, inline.unresolved)
         return inline.take()
 
     # Code and formulas.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
-from webapp.markdown.bounds import LATE_TEXT_CHARS, MAX_LATE_CHARS
-from webapp.markdown.tree import NEVER, Element
+from webapp.markdown.bounds import LATE_TEXT_CHARS, MAX_KEPT_CHARS, MAX_LATE_CHARS
+from webapp.markdown.tree import Element
 
 
 @dataclass(slots=True)
@@ -22,27 +23,31 @@ class Patch:
 class Late:
     """The patches of a document. What is defined decides which are due, as long as they are not too much together."""
 
-    __slots__ = ("_chars_left", "_count", "_due", "_first", "_waiting")
+    __slots__ = ("_chars_left", "_due", "_elements", "_kept_chars", "_waiting")
 
     def __init__(self) -> None:
-        self._first: Element | None = None
-        self._count = 0
+        self._elements: list[Element] = []  # that may be read again; their numbers ascend
+        self._kept_chars = 0
         self._waiting: dict[str, list[Patch]] = {}  # by label, with `^` if a footnote's
         self._due: list[Patch] = []
         self._chars_left = MAX_LATE_CHARS
 
-    @property
-    def first_number(self) -> int:
-        """The number of the first element that may be read again."""
-        return self._first.number if self._first is not None else NEVER
-
-    def add(self, element: Element, source: str, lead: str, labels: set[str]) -> None:
-        """Keep the source of an element until one of its labels is defined."""
-        self._count += 1
-        self._first = self._first or element
-        patch = Patch(self._count, element, source, lead)
+    def add(self, element: Element, source: str, lead: str, labels: set[str]) -> bool:
+        """Keep the source of an element until one of its labels is defined, unless too much is kept; say if it is."""
+        chars = len(source) + LATE_TEXT_CHARS
+        if self._kept_chars + chars > MAX_KEPT_CHARS:
+            return False
+        self._kept_chars += chars
+        self._elements.append(element)
+        patch = Patch(len(self._elements), element, source, lead)
         for label in labels:
             self._waiting.setdefault(label, []).append(patch)
+        return True
+
+    def is_between(self, first: int, after: int) -> bool:
+        """Say whether an element that may be read again has a number from `first` on and before `after`."""
+        at = bisect_left(self._elements, first, key=lambda element: element.number)
+        return at < len(self._elements) and self._elements[at].number < after
 
     def define(self, label: str) -> None:
         """Note that a label means something by now."""

@@ -184,28 +184,24 @@ class MarkdownStream:
         Ids and markers that are left in them are no target any more.
         """
         parts = element.parts
+        first_code = self._first_awaited_code()
         for at in range(element.frozen, element.sent):
             part = parts[at]
             if isinstance(part, str):
                 continue
-            if part.goes_on or not self._is_before_pending(parts[at + 1 : at + 2]):
+            # Numbers grow, so what stands in an element has numbers from its own to the one of the next.
+            after = next((later.number for later in parts[at + 1 : at + 2] if not isinstance(later, str)), NEVER)
+            if part.goes_on or first_code < after:
                 element.frozen = at
                 return
-            parts[at] = part.html()
+            if not self._parser.labels.late.is_between(part.number, after):
+                parts[at] = part.html()
         element.frozen = element.sent
 
-    def _is_before_pending(self, after: Sequence[str | Element]) -> bool:
-        """Say whether nothing that may yet be replaced stands before an element, given in a list that may be empty.
-
-        Numbers grow, so what is pending stands in the last element whose number is not above its own.
-        """
-        pending = self._first_pending()
-        return pending == NEVER or any(not isinstance(part, str) and part.number <= pending for part in after)
-
-    def _first_pending(self) -> int:
-        """Give the lowest number of an element that is closed and may yet be replaced."""
+    def _first_awaited_code(self) -> int:
+        """Give the lowest number of code that may yet be highlighted."""
         code = (block.element.number for block in self._parser.code)
-        return min(self._parser.first_patch, *self._awaited, *code, NEVER)
+        return min([*self._awaited, *code], default=NEVER)
 
     def _shown_parts(self, element: Element) -> Iterator[str]:
         for part in element.parts[: element.sent]:
