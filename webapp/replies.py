@@ -23,6 +23,9 @@ STEP_CHARS = 500
 HIGHLIGHT_SECONDS = 3.0
 """How long the end of a reply waits for the last of its code to be highlighted; what is late stays plain."""
 
+MAX_CODE_AHEAD = 8
+"""Code blocks that may wait for a worker before a whole reply is rendered on."""
+
 ImageSource = Callable[[str], str | None]
 """Gives the address on this site of a copy of an image, or nothing where only a link to it may stand."""
 
@@ -57,7 +60,7 @@ class ReplyRenderer:
         for piece in steps(text):
             growing.feed(piece)
             growing.flush()
-            await asyncio.sleep(0)
+            await growing.keep_pace()
         growing.close()
         await growing.highlighted()
         growing.flush()
@@ -89,6 +92,12 @@ class GrowingReply:
         ops = self._stream.close()
         self._take_code()
         return ops
+
+    async def keep_pace(self) -> None:
+        """Let others have their turn, and wait while much code waits to be highlighted: workers refuse too much."""
+        await asyncio.sleep(0)
+        while len(self._highlighting) > MAX_CODE_AHEAD:
+            await asyncio.wait(self._highlighting, return_when=asyncio.FIRST_COMPLETED)
 
     async def highlighted(self) -> None:
         """Wait until all code is highlighted or has taken too long; the next flush shows it."""

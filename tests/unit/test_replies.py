@@ -80,11 +80,13 @@ async def test_the_whole_at_once_is_what_grew(renderer: ReplyRenderer) -> None:
     for piece in steps(text):
         reply.feed(piece)
         reply.flush()
+        await reply.keep_pace()
     reply.close()
     await reply.highlighted()
     reply.flush()
 
     assert await renderer.render(2, text) == reply.rendering()
+    assert reply.rendering().html.count(HIGHLIGHTED) == 50
 
 
 def test_a_version_names_the_rule_about_images() -> None:
