@@ -24,11 +24,12 @@ from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.routes import answers, conversations, messages, operations, turns
+from webapp.running import TurnLimits
 from webapp.security import Guard, load_secret
 from webapp.services import Services
 from webapp.settings import Settings, read
 from webapp.stores.sql import SqlStore
-from webapp.turns import SILENT_TURN_SECONDS, TurnLimits, Turns
+from webapp.turns import SILENT_TURN_SECONDS, Turns
 
 log = structlog.get_logger()
 
@@ -81,6 +82,8 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}/turn", turns.stop, methods=["DELETE"]),
         Route("/c/{conversation_id}/turn/stop", turns.stop, methods=["POST"]),
         Route("/c/{conversation_id}/turn/retry", turns.retry, methods=["POST"]),
+        Route("/c/{conversation_id}/turn/continue", turns.go_on, methods=["POST"]),
+        Route("/c/{conversation_id}/branch", turns.show_branch, methods=["POST"]),
         WebSocketRoute("/chat", operations.tutorial),
         Route("/model", operations.model, methods=["GET"]),
         Route("/image", operations.image, methods=["GET"]),
@@ -131,6 +134,7 @@ def _limits(settings: Settings) -> TurnLimits:
         flush_seconds=settings.rill_flush_ms / 1000,
         max_prompt_chars=settings.rill_max_prompt_chars,
         max_reply_chars=settings.rill_max_reply_chars,
+        turn_seconds=settings.rill_turn_seconds,
     )
 
 

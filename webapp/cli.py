@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 import uvicorn
+from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 
 from webapp import errors, logs
@@ -58,20 +59,25 @@ def serve() -> None:
         server_header=False,
         access_log=False,
         log_config=None,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=3,
     )
-    server = _Server(config, app)
+    server = _Server(config, app, settings.rill_shutdown_grace_seconds)
     server.run()
     if not server.started:
         sys.exit(3)
 
 
 class _Server(uvicorn.Server):
-    """Says where the chat is and what answers, once it can be opened."""
+    """Says where the chat is and what answers, and lets running replies end before it does.
 
-    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+    While it drains, readers stay connected and see the rest; only new prompts are refused. A second signal ends that.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: Starlette, grace_seconds: float) -> None:
         super().__init__(config)
-        self._app = app
+        self._app, self._grace_seconds = app, grace_seconds
+        # It would end event streams at the signal, not at the end of what they carry.
+        AppStatus.disable_automatic_graceful_drain()  # type: ignore[no-untyped-call]  # Its own lack.
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -80,6 +86,14 @@ class _Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             model = describe(self._app.state.services.provider.model)
             click.echo(f"\n  Rill is at http://{shown}:{port}/\n  {model}\n  Ctrl+C ends it.\n", err=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        drain = asyncio.create_task(self._app.state.services.turns.drain(self._grace_seconds))
+        while not drain.done() and not self.force_exit:
+            await asyncio.wait([drain], timeout=0.1)
+        drain.cancel()
+        AppStatus.should_exit = True
+        await super().shutdown(sockets)
 
 
 def describe(model: Model) -> str:

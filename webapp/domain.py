@@ -62,7 +62,9 @@ class Message:
     `number` is unique in its conversation and grows with time; `parent` is the number of the message before it on
     its branch, `None` for the first. A prompt has no `state`; a reply's `state` is that of its turn, and `cause` is
     the name of an error or finish reason that a sentence can be made of (see `webapp.errors.sentence`). A prompt has no
-    `rendering`, and a reply may not have one yet: `webapp.replies` makes it.
+    `rendering`, and a reply may not have one yet: `webapp.replies` makes it. `siblings` are the numbers of all messages
+    with this one's parent, itself among them, oldest first: other replies to one prompt, or other prompts in one place.
+    `is_saved` is false for a reply that has ended but could not be stored yet.
     """
 
     number: int
@@ -73,6 +75,8 @@ class Message:
     state: TurnState | None = None
     cause: str | None = None
     rendering: Rendering | None = None
+    siblings: tuple[int, ...] = ()
+    is_saved: bool = True
 
     @property
     def is_running(self) -> bool:
@@ -83,7 +87,8 @@ class Message:
 class Conversation:
     """An ordered tree of messages, with one branch of it showing.
 
-    `messages` is the showing branch, oldest first; it is empty in listings, which carry titles only.
+    `messages` is the showing branch, oldest first; it is empty in listings, which carry titles only. `switches` counts
+    how often another branch was shown; `last_number` is the highest number of any message on any branch.
     """
 
     id: ConversationId
@@ -91,6 +96,8 @@ class Conversation:
     title: str
     updated_at: datetime
     messages: tuple[Message, ...] = field(default=())
+    switches: int = 0
+    last_number: int = 0
 
     @property
     def running(self) -> Message | None:
@@ -103,13 +110,30 @@ class Conversation:
 class BegunTurn:
     """What the store answers to a prompt.
 
-    `is_repeat` says that this very prompt was stored before, so that no second turn may start for it.
+    `is_repeat` says that this very prompt was stored before, so that no second turn may start for it. `replaced` is the
+    reply that was the last of the branch and whose place the new one takes; `is_switch` says that more than that
+    changed, because the turn stands on a new branch.
     """
 
     conversation: Conversation
     prompt: Message
     reply: Message
     is_repeat: bool
+    replaced: Message | None = None
+    is_switch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a running reply grew by since its last checkpoint: `text` begins at character `start` of the reply.
+
+    With no text it only says that the turn is alive.
+    """
+
+    conversation_id: ConversationId
+    number: int
+    start: int
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +150,15 @@ class FinishChunk:
     reason: FinishReason
 
 
-Chunk = TextChunk | FinishChunk
+@dataclass(frozen=True, slots=True)
+class WaitChunk:
+    """The provider's word that it will ask again in some seconds, because the model could not begin (`cause`)."""
+
+    cause: str
+    seconds: float
+
+
+Chunk = TextChunk | FinishChunk | WaitChunk
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -134,7 +166,8 @@ class Position:
     """A place in a conversation's feed, ordered over the conversation's whole life.
 
     `turn` is the number of the reply that the turn writes, `index` counts that turn's fragments from 0. A turn's
-    last fragment always has the index `END`, so that a position can be told from the store alone.
+    last fragment always has the index `END`, so that a position can be told from the store alone. Showing another
+    branch comes after that, at `END` plus the conversation's count of switches.
     """
 
     turn: int
@@ -155,11 +188,16 @@ class Position:
 
 
 class FragmentKind(StrEnum):
-    """What a fragment tells: a turn began, its reply grew, it ended."""
+    """What a fragment tells: a turn began, its reply grew, it ended; or that another branch shows.
+
+    `UNSAVED` is an end that could not be stored yet; `ENDED` follows once it is.
+    """
 
     BEGAN = "began"
     PROGRESS = "progress"
+    UNSAVED = "unsaved"
     ENDED = "ended"
+    SWITCHED = "switched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +206,7 @@ class Fragment:
 
     `html` is one or more `<hx-partial>` elements, or nothing while all that came waits for more. `text` is the plain
     text that the reply grew by, for readers that want no HTML. `state` and `cause` are those of the turn once it has
-    ended.
+    ended. With `needs_snapshot`, what has to be changed depends on the page, so that a snapshot is sent in its place.
     """
 
     position: Position
@@ -177,6 +215,12 @@ class Fragment:
     text: str = ""
     state: TurnState = TurnState.RUNNING
     cause: str | None = None
+    needs_snapshot: bool = False
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the reply is whole with this fragment, stored or not."""
+        return self.kind in {FragmentKind.ENDED, FragmentKind.UNSAVED}
 
 
 class ModelKind(StrEnum):

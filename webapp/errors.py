@@ -2,7 +2,8 @@
 
     RillError
     |-- NotFound                      404
-    |   `-- ConversationNotFound
+    |   |-- ConversationNotFound
+    |   `-- MessageNotFound
     |-- MethodNotAllowed              405
     |-- PromptRefused                 422
     |   |-- PromptEmpty
@@ -10,13 +11,15 @@
     |-- TurnRunning                   409
     |-- TurnNotRunning                409
     |-- NothingToRetry                409
+    |-- NothingToEdit                 409
+    |-- ServerEnding                  503
     |-- BadRequest                    400
     |-- BodyTooLarge                  413
     |-- ImageUnavailable              502
     |-- StoreUnavailable              503
     |-- ProviderError                 502
     |   |-- KeyRejected, ModelUnknown, TooManyRequests, PromptTooLongForModel, RequestRefused
-    |   |-- EndpointFailed, EndpointUnreachable, EndpointSilent, NotAChatEndpoint
+    |   |-- EndpointFailed, EndpointUnreachable, EndpointSilent, NotAChatEndpoint, TurnTooLong
     |   `-- EmptyReply, BrokenReply, ModelNotReady, FunctionFailed
     `-- SettingsInvalid               (at start-up only)
 
@@ -56,6 +59,11 @@ class ConversationNotFound(NotFound):
     sentence = "There is no such conversation in this browser."
 
 
+class MessageNotFound(NotFound):
+    cause = "message_not_found"
+    sentence = "There is no such message in this conversation."
+
+
 class MethodNotAllowed(RillError):
     status = 405
     cause = "method_not_allowed"
@@ -86,7 +94,7 @@ class PromptTooLong(PromptRefused):
 class TurnRunning(RillError):
     status = 409
     cause = "turn_running"
-    sentence = "A reply is still being written. Wait for it or stop it, then send this."
+    sentence = "A reply is still being written. Wait for it, or stop it first."
 
 
 class TurnNotRunning(RillError):
@@ -100,7 +108,19 @@ class TurnNotRunning(RillError):
 class NothingToRetry(RillError):
     status = 409
     cause = "nothing_to_retry"
-    sentence = "Only the latest reply can be tried again, once it has ended."
+    sentence = "This reply cannot be tried again here. Reload the page to see how the conversation stands."
+
+
+class NothingToEdit(RillError):
+    status = 409
+    cause = "nothing_to_edit"
+    sentence = "The message that this was to replace is not there. Reload the page to see how the conversation stands."
+
+
+class ServerEnding(RillError):
+    status = 503
+    cause = "server_ending"
+    sentence = "The server is being restarted. Your message is still here; send it again in a moment."
 
 
 class BadRequest(RillError):
@@ -128,11 +148,15 @@ class StoreUnavailable(RillError):
 
 
 class ProviderError(RillError):
-    """The model could not answer, or not to the end."""
+    """The model could not answer, or not to the end.
+
+    `retry_after_seconds` is how long it wants to be left alone, if it said so.
+    """
 
     status = 502
     cause = "provider_error"
     sentence = "The model could not answer."
+    retry_after_seconds: float | None = None
 
 
 class KeyRejected(ProviderError):
@@ -175,6 +199,11 @@ class EndpointSilent(ProviderError):
     sentence = "The model service stopped answering. Try again."
 
 
+class TurnTooLong(ProviderError):
+    cause = "turn_too_long"
+    sentence = "The model took longer over this reply than is allowed here, so it was ended."
+
+
 class NotAChatEndpoint(ProviderError):
     cause = "not_a_chat_endpoint"
     sentence = "What answered at the model's address is no model service. Whoever runs this server has to check it."
@@ -213,6 +242,7 @@ _SENTENCES_WITHOUT_ERROR = {
     "content_filter": "The model's content filter ended this reply.",
     "too_large": "The reply grew beyond what is kept here, so it was ended.",
     "interrupted": _INTERRUPTED,
+    "not_saved": "This reply could not be saved yet. It is tried again and again; copy it if you need it for sure.",
     "internal": "Something went wrong here while this was being written. Try again.",
 }
 

@@ -19,7 +19,6 @@ from webapp.domain import (
     FragmentKind,
     Position,
     ReaderId,
-    Role,
     TurnState,
 )
 from webapp.turns import Turns
@@ -65,6 +64,7 @@ async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationI
         conversation = await _read(turns, owner, conversation_id)
     turn, running = turns.running(conversation_id), conversation.running
     if turn is not None and running is not None and turn.reply.number == running.number:
+        await turn.has_begun.wait()
         return Snapshot(replace(conversation, messages=(*conversation.messages[:-1], turn.showing)), turn.position)
     return Snapshot(conversation, _position(conversation))
 
@@ -74,10 +74,8 @@ async def _read(turns: Turns, owner: ReaderId, conversation_id: ConversationId) 
 
 
 def _position(conversation: Conversation) -> Position:
-    last = conversation.messages[-1] if conversation.messages else None
-    if last is None or last.role is not Role.ASSISTANT:
-        return Position(0, 0)
-    return Position(last.number, 0 if last.is_running else Position.END)
+    at_rest = Position.END + conversation.switches
+    return Position(conversation.last_number, 0 if conversation.running else at_rest)
 
 
 async def follow(
@@ -128,7 +126,11 @@ async def _follow(
                     yield now
                 continue
             fresh = [fragment for fragment in fragments if fragment.position > position]
-            if fresh:
+            if any(fragment.needs_snapshot for fragment in fresh):
+                now = await snapshot(turns, owner, conversation_id)
+                position = now.position
+                yield now
+            elif fresh:
                 position = fresh[-1].position
                 yield fresh
 
@@ -140,7 +142,7 @@ def follow_reply(
 
     Raises `ConversationNotFound` at the first step.
     """
-    return _read_reply(follow(turns, owner, conversation_id, Position(number, 0)), number)
+    return _read_reply(follow(turns, owner, conversation_id, Position(number, -1)), number)
 
 
 def follow_begun_reply(turns: Turns, owner: ReaderId, begun: BegunTurn) -> AsyncGenerator[TextPiece | TurnEnd, None]:
@@ -171,10 +173,15 @@ def _news(item: Snapshot | Sequence[Fragment] | Beat, number: int, sent_chars: i
             # Another reply took this one's place, so this one had ended.
             return [TurnEnd(TurnState.STOPPED, None)]
         told: list[TextPiece | TurnEnd] = [TextPiece(piece)] if (piece := message.text[sent_chars:]) else []
-        return told if message.is_running else [*told, TurnEnd(message.state or TurnState.FINISHED, message.cause)]
+        return told if message.is_running else [*told, _end(message.state, message.cause, message.is_saved)]
     told = []
     for fragment in item:
         if fragment.position.turn == number:
             told += [TextPiece(fragment.text)] if fragment.text else []
-            told += [TurnEnd(fragment.state, fragment.cause)] if fragment.kind is FragmentKind.ENDED else []
+            is_saved = fragment.kind is not FragmentKind.UNSAVED
+            told += [_end(fragment.state, fragment.cause, is_saved)] if fragment.is_end else []
     return told
+
+
+def _end(state: TurnState | None, cause: str | None, is_saved: bool) -> TurnEnd:
+    return TurnEnd(state or TurnState.FINISHED, cause if is_saved else "not_saved")

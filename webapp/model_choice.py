@@ -19,6 +19,7 @@ from webapp.providers import ChatMessage, Provider
 from webapp.providers.discovery import discover
 from webapp.providers.endpoint import EndpointProvider, Timeouts
 from webapp.providers.local import LocalProvider
+from webapp.providers.patient import Patience, PatientProvider
 from webapp.settings import Settings
 
 
@@ -48,14 +49,15 @@ _HOW_TO = "No model is set up here. Set OPENAI_BASE_URL or OPENAI_API_KEY, or st
 
 async def choose_provider(settings: Settings) -> Provider:
     """Choose what the settings and this machine offer; looks at local ports, for a second at most."""
+    patience = Patience(settings.rill_busy_retries, settings.rill_busy_seconds)
     if settings.openai_api_key or settings.openai_base_url:
-        return _endpoint(settings)
+        return PatientProvider(_endpoint(settings), patience)
     if settings.rill_local_model is not None:
         return LocalProvider(data_dir=settings.rill_data_dir, model_file=settings.rill_local_model)
     if settings.rill_discover_models:
         found = await discover(exclude_ports=frozenset({settings.rill_port}), model_name=settings.rill_model)
         if found is not None:
-            return found
+            return PatientProvider(found, patience)
     if settings.rill_embedded_model:
         return LocalProvider(data_dir=settings.rill_data_dir)
     return NoProvider()
@@ -70,7 +72,11 @@ def _endpoint(settings: Settings) -> EndpointProvider:
         kind=ModelKind.ENDPOINT,
         where=(urlsplit(url).hostname or url) if url else "OpenAI",
         trust_env=not _is_loopback(url),
-        timeouts=Timeouts(first_chunk=settings.rill_first_chunk_seconds, silence=settings.rill_silence_seconds),
+        timeouts=Timeouts(
+            connect=settings.rill_connect_seconds,
+            first_chunk=settings.rill_first_chunk_seconds,
+            silence=settings.rill_silence_seconds,
+        ),
     )
 
 

@@ -21,7 +21,8 @@ def new_request_id() -> RequestId:
 class Page:
     """One page. `base` is the path that the app is mounted at, `origin` the scheme, host and port it was asked at.
 
-    `name` is random; `since` is the number of the last message that the page shows as settled.
+    `name` is random; `since` is the number of the last message that the page shows as settled, `switches` how often
+    another branch of the conversation had been shown before.
     """
 
     base: str
@@ -30,6 +31,7 @@ class Page:
     nonce: str
     conversation_id: ConversationId | None
     since: int
+    switches: int = 0
 
     @classmethod
     def make(
@@ -42,9 +44,10 @@ class Page:
         conversation_id: ConversationId | None = None,
         name: str | None = None,
         since: int = 0,
+        switches: int = 0,
     ) -> Page:
         name = name or secrets.token_urlsafe(12)
-        return cls(base, origin, name, page_nonce(secret, reader, name), conversation_id, since)
+        return cls(base, origin, name, page_nonce(secret, reader, name), conversation_id, since, switches)
 
     @property
     def home_url(self) -> str:
@@ -79,12 +82,21 @@ class Page:
         return f"{self.conversation_url}/turn/retry"
 
     @property
+    def continue_url(self) -> str:
+        return f"{self.conversation_url}/turn/continue"
+
+    @property
+    def branch_url(self) -> str:
+        return f"{self.conversation_url}/branch"
+
+    @property
     def content_security_policy(self) -> str:
         """The policy that lets this page reach exactly its own addresses."""
         paths = [self.messages_url, self.model_url]
         if self.conversation_id is not None:
             stream = f"{self.conversation_url}/stream"
-            paths += [stream, f"{self.conversation_url}/fallback", self.stop_url, self.retry_url]
+            forms = [self.stop_url, self.retry_url, self.continue_url, self.branch_url]
+            paths += [stream, f"{self.conversation_url}/fallback", *forms]
         urls = [self.origin + path for path in paths]
         if self.conversation_id is not None:
             urls.append(f"ws{self.origin.removeprefix('http')}{stream}")
@@ -92,4 +104,4 @@ class Page:
 
     @property
     def _cursor(self) -> str:
-        return urlencode({"page": self.name, "since": self.since})
+        return urlencode({"page": self.name, "since": self.since, "switches": self.switches})

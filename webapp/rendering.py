@@ -7,14 +7,25 @@ the place of the element whose id it carries: the page sets `outerHTML` as the d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from webapp import errors, ids
-from webapp.domain import Conversation, Fragment, FragmentKind, Message, Position, Role, TurnState
+from webapp.domain import (
+    BegunTurn,
+    Conversation,
+    FinishReason,
+    Fragment,
+    FragmentKind,
+    Message,
+    Position,
+    Role,
+    TurnState,
+    WaitChunk,
+)
 from webapp.markdown import MarkdownStream, Op
 
 SPLIT = "<!--reply-->"
@@ -61,9 +72,14 @@ class Renderer:
             lstrip_blocks=True,
         )
         self.environment.globals.update(
-            ids=ids, sentence=errors.sentence, rendered=rendered, markers=markers, Role=Role, TurnState=TurnState
+            ids=ids,
+            sentence=errors.sentence,
+            rendered=rendered,
+            markers=markers,
+            Role=Role,
+            TurnState=TurnState,
         )
-        self.environment.filters["status"] = status_line
+        self.environment.filters.update(status=status_line, can_continue=can_continue, wait_sentence=wait_sentence)
 
     def render(self, template: str, **context: object) -> str:
         """Render a template by its path below the templates folder, such as `fragments/notice.html`."""
@@ -73,10 +89,18 @@ class Renderer:
         """Give a file of the templates folder as it is."""
         return self.environment.loader.get_source(self.environment, name)[0]  # type: ignore[union-attr]  # It is set.
 
-    def turn_began(self, prompt: Message, reply: Message, replaced: Message | None = None) -> Fragment:
-        """Show a prompt with the empty reply to it; or, for a retry, the empty reply in the place of the old one."""
-        html = self.render("fragments/turn_began.html", prompt=prompt, reply=reply, replaced=replaced)
-        return Fragment(Position(reply.number, 0), FragmentKind.BEGAN, html)
+    def turn_began(self, begun: BegunTurn, reply: Message) -> Fragment:
+        """Show a prompt with the reply to it; or, for a retry, the new reply in the place of the old one."""
+        position = Position(reply.number, 0)
+        if begun.is_switch:
+            return Fragment(position, FragmentKind.BEGAN, "", reply.text, needs_snapshot=True)
+        html = self.render("fragments/turn_began.html", prompt=begun.prompt, reply=reply, replaced=begun.replaced)
+        return Fragment(position, FragmentKind.BEGAN, html, reply.text)
+
+    def turn_waiting(self, reply: Message, index: int, wait: WaitChunk | None) -> Fragment:
+        """Say why a reply does not begin yet; without `wait`, that it goes on."""
+        html = self.render("fragments/turn_waiting.html", reply=reply, wait=wait)
+        return Fragment(Position(reply.number, index), FragmentKind.PROGRESS, html)
 
     def reply_progress(self, number: int, index: int, ops: Sequence[Op], text: str) -> Fragment:
         """Show what a reply grew by; the text is that of which the operations show as much as is certain."""
@@ -88,18 +112,28 @@ class Renderer:
         return self._ended(reply, self.render("fragments/turn_ended.html", reply=reply, partials=last))
 
     def turn_lost(self, reply: Message) -> Fragment:
-        """Show a whole reply whose turn ended in another process, whatever a reader has of it."""
-        return self._ended(reply, self.render("fragments/turn_lost.html", reply=reply))
+        """Have a reply shown whole whose turn ended with its process, whatever a reader has of it."""
+        return replace(self._ended(reply, ""), needs_snapshot=True)
+
+    def branch_shown(self, conversation: Conversation) -> Fragment:
+        """Have the branch shown that shows now."""
+        position = Position(conversation.last_number, Position.END + conversation.switches)
+        return Fragment(position, FragmentKind.SWITCHED, "", needs_snapshot=True)
 
     def _ended(self, reply: Message, html: str) -> Fragment:
         position = Position(reply.number, Position.END)
         state = reply.state or TurnState.FINISHED
         return Fragment(position, FragmentKind.ENDED, html, state=state, cause=reply.cause)
 
-    def snapshot(self, conversation: Conversation, since: int) -> str:
-        """Make everything after message `since` right, whatever the page shows of it now."""
+    def snapshot(self, conversation: Conversation, since: int, switches: int = 0) -> str:
+        """Make everything after message `since` right, whatever the page shows of it now.
+
+        `switches` is how often other branches had been shown when the page was made; if that has changed, so may have
+        what stands before.
+        """
         parts = Parts.after(conversation.messages, since)
-        return self.render("fragments/snapshot.html", parts=parts, running=conversation.running)
+        is_other = conversation.switches != switches
+        return self.render("fragments/snapshot.html", parts=parts, running=conversation.running, is_other=is_other)
 
 
 def partials(ops: Sequence[Op]) -> str:
@@ -124,6 +158,18 @@ def _our_own(html: str) -> Markup:
 def markers(reply: Message) -> str:
     """Select what the operations of a reply leave in it for further ones, once none will come."""
     return f"#{ids.content(reply.number)} {MarkdownStream.MARKERS}"
+
+
+def can_continue(reply: Message) -> bool:
+    """Tell whether a reply was cut off in the middle, so that the model may go on from it."""
+    was_cut = reply.state in {TurnState.STOPPED, TurnState.FAILED, TurnState.INTERRUPTED}
+    return bool(reply.text) and (was_cut or reply.cause == FinishReason.LENGTH)
+
+
+def wait_sentence(cause: str, seconds: float) -> str:
+    """Say that a model is asked again, and when."""
+    why = "The model service is busy" if cause == errors.TooManyRequests.cause else "The model service has a problem"
+    return f"{why}. Asking again in {max(1, round(seconds))} s …"
 
 
 def status_line(reply: Message | None) -> str:

@@ -49,25 +49,32 @@ def reader(connection: HTTPConnection) -> ReaderId:
     return ReaderId(connection.state.reader)
 
 
-def new_page(connection: HTTPConnection, conversation_id: ConversationId | None = None, since: int = 0) -> Page:
+def new_page(
+    connection: HTTPConnection, conversation_id: ConversationId | None = None, since: int = 0, switches: int = 0
+) -> Page:
     """A page that is about to be sent."""
-    return _page(connection, conversation_id, None, since)
+    return _page(connection, conversation_id, None, since, switches)
 
 
 def asking_page(connection: HTTPConnection, conversation_id: ConversationId | None = None) -> Page:
-    """The page that sent a request or opened a socket, by the `page` and `since` in its URL.
+    """The page that sent a request or opened a socket, by the `page`, `since` and `switches` in its URL.
 
     What goes down a socket carries the page's own nonce. An HTTP answer carries a nonce of its own, which htmx rewrites
     to the page's; it takes the page's nonce in an answer for a stolen one, and blocks what carries it.
     """
     asked = connection.query_params
-    digits = asked.get("since", "")
-    since = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
-    page = _page(connection, conversation_id, asked.get("page", "")[:64] or None, since)
+    since, switches = _count(asked.get("since", "")), _count(asked.get("switches", ""))
+    page = _page(connection, conversation_id, asked.get("page", "")[:64] or None, since, switches)
     return page if connection.scope["type"] == "websocket" else replace(page, nonce=secrets.token_urlsafe(18))
 
 
-def _page(connection: HTTPConnection, conversation_id: ConversationId | None, name: str | None, since: int) -> Page:
+def _count(digits: str) -> int:
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+
+
+def _page(
+    connection: HTTPConnection, conversation_id: ConversationId | None, name: str | None, since: int, switches: int
+) -> Page:
     scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
     return Page.make(
         base=connection.scope.get("root_path", ""),
@@ -77,4 +84,5 @@ def _page(connection: HTTPConnection, conversation_id: ConversationId | None, na
         conversation_id=conversation_id,
         name=name,
         since=since,
+        switches=switches,
     )

@@ -77,11 +77,32 @@ class Settings(BaseModel):
     rill_max_reply_chars: int = Field(
         1_000_000, ge=1, le=20_000_000, description="Longest reply that is kept; then the model is stopped."
     )
+    rill_connect_seconds: float = Field(
+        5, gt=0, le=600, description="How long connecting to the model may take; any network does it in less."
+    )
     rill_first_chunk_seconds: float = Field(
-        60, gt=0, le=3600, description="How long the model may take to begin its answer."
+        60,
+        gt=0,
+        le=3600,
+        description="How long the model may take to begin its answer: it reads the whole conversation first.",
     )
     rill_silence_seconds: float = Field(
-        30, gt=0, le=3600, description="How long the model may be silent in the middle of an answer."
+        30,
+        gt=0,
+        le=3600,
+        description="How long the model may be silent in the middle of an answer; then nothing more will come.",
+    )
+    rill_turn_seconds: float = Field(
+        900, gt=0, le=86400, description="How long a whole answer may take: a model that never ends costs money."
+    )
+    rill_busy_retries: int = Field(
+        2,
+        ge=0,
+        le=10,
+        description="How often a model that is busy or failing is asked again, before a word of its answer has come.",
+    )
+    rill_busy_seconds: float = Field(
+        20, ge=0, le=600, description="Longest wait before it is asked again, also if it asks for more (`Retry-After`)."
     )
     rill_shutdown_grace_seconds: float = Field(
         30, ge=0, le=3600, description="How long running replies may go on after the server was told to stop."

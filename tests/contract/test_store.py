@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.stores import ADA, BOB, NOWHERE, Clock, begin, ended, finish, query, request
-from webapp.domain import BegunTurn, Rendering, Role, TurnState
+from webapp.domain import BegunTurn, Checkpoint, Rendering, Role, TurnState
 from webapp.errors import ConversationNotFound, NothingToRetry, TurnRunning
 from webapp.stores import Store
 from webapp.stores.sql import SqlStore
@@ -225,13 +225,14 @@ class TestRetrying:
         assert [message.text for message in turn.conversation.messages] == ["Hello", "New", "And now?", ""]
         assert turn.prompt.number > retried.reply.number
 
-    async def test_only_the_latest_ended_reply_can_be_tried_again(self, store: Store) -> None:
+    async def test_only_a_reply_on_the_showing_branch_can_be_tried_again(self, store: Store) -> None:
         first = await begin(store)
         conversation_id = first.conversation.id
-        with pytest.raises(NothingToRetry):
-            await store.retry_turn(ADA, conversation_id, first.reply.number)  # It is still running.
+        with pytest.raises(TurnRunning):
+            await store.retry_turn(ADA, conversation_id, first.reply.number)
         await finish(store, first)
-        await store.begin_turn(ADA, conversation_id, "And now?", request(2))
+        again = await store.retry_turn(ADA, conversation_id, first.reply.number)
+        await finish(store, again)
 
         for number in (first.prompt.number, first.reply.number, 0, -1, 99, 2**70):
             with pytest.raises(NothingToRetry):
@@ -246,13 +247,13 @@ class TestRetrying:
             return_exceptions=True,
         )
 
-        assert Counter(type(outcome) for outcome in outcomes) == {BegunTurn: 1, NothingToRetry: 9}
+        assert Counter(type(outcome) for outcome in outcomes) == {BegunTurn: 1, TurnRunning: 9}
 
 
 class TestWritingAReply:
     async def test_a_checkpoint_keeps_the_text_so_far_of_a_running_reply(self, store: Store) -> None:
         turn = await begin(store)
-        await store.checkpoint(turn.conversation.id, turn.reply.number, "Once upon")
+        await store.checkpoint([Checkpoint(turn.conversation.id, turn.reply.number, 0, "Once upon")])
 
         running = (await store.conversation(ADA, turn.conversation.id)).running
 
@@ -264,7 +265,7 @@ class TestWritingAReply:
         await finish(store, turn, "Once upon a time")
         ended = await store.conversation(ADA, turn.conversation.id)
 
-        await store.checkpoint(turn.conversation.id, turn.reply.number, "Once")
+        await store.checkpoint([Checkpoint(turn.conversation.id, turn.reply.number, 0, "Once")])
 
         assert await store.conversation(ADA, turn.conversation.id) == ended
 
@@ -313,7 +314,7 @@ class TestWritingAReply:
     async def test_a_prompt_cannot_be_overwritten_as_if_it_were_a_reply(self, store: Store) -> None:
         turn = await begin(store)
 
-        await store.checkpoint(turn.conversation.id, turn.prompt.number, "Overwritten")
+        await store.checkpoint([Checkpoint(turn.conversation.id, turn.prompt.number, 0, "Overwritten")])
         await store.end_turn(turn.conversation.id, replace(turn.prompt, state=TurnState.FINISHED))
         await store.keep_rendering(turn.conversation.id, turn.prompt.number, Rendering("<p>Overwritten</p>", "8"))
 
@@ -321,7 +322,7 @@ class TestWritingAReply:
 
     async def test_writing_to_a_conversation_that_is_not_there_does_nothing(self, store: Store) -> None:
         turn = await begin(store)
-        await store.checkpoint(NOWHERE, 2, "Once")
+        await store.checkpoint([Checkpoint(NOWHERE, 2, 0, "Once")])
         await store.end_turn(NOWHERE, ended(turn, "Once", TurnState.FINISHED))
         await store.keep_rendering(NOWHERE, 2, Rendering("<p>Once</p>", "8"))
 

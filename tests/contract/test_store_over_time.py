@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from tests.stores import ADA, BOB, NOWHERE, Clock, begin, ended, finish, query, request
-from webapp.domain import BegunTurn, ConversationId, RequestId, TurnState
+from webapp.domain import BegunTurn, Checkpoint, ConversationId, RequestId, TurnState
 from webapp.errors import ConversationNotFound, StoreUnavailable
 from webapp.stores import Store
 from webapp.stores.sql import SqlStore
@@ -37,14 +38,14 @@ class TestInterrupting:
     async def test_only_turns_that_went_silent_are_ended(self, store: Store, clock: Clock) -> None:
         silent = await begin(store, number=1)
         alive = await begin(store, number=2)
-        await store.checkpoint(silent.conversation.id, silent.reply.number, "Once")
+        await store.checkpoint([Checkpoint(silent.conversation.id, silent.reply.number, 0, "Once")])
         since = clock.advance(30)
-        await store.checkpoint(alive.conversation.id, alive.reply.number, "Twice")
+        await store.checkpoint([Checkpoint(alive.conversation.id, alive.reply.number, 0, "Twice")])
 
         ended = await store.interrupt_turns(since)
 
         reply = (await store.conversation(ADA, silent.conversation.id)).messages[-1]
-        assert ended == [(silent.conversation.id, reply)]
+        assert ended == [(silent.conversation.id, replace(reply, siblings=()))]
         assert (reply.text, reply.state, reply.cause) == ("Once", TurnState.INTERRUPTED, "interrupted")
         assert (await store.conversation(ADA, alive.conversation.id)).running is not None
 
@@ -86,7 +87,7 @@ class TestInterrupting:
         turn = await begin(store)
         await store.interrupt_turns(clock.advance(30))
 
-        await store.checkpoint(turn.conversation.id, turn.reply.number, "Late")
+        await store.checkpoint([Checkpoint(turn.conversation.id, turn.reply.number, 0, "Late")])
         await finish(store, turn, "Late")
 
         reply = (await store.conversation(ADA, turn.conversation.id)).messages[-1]
@@ -160,7 +161,7 @@ class TestListing:
 class TestTexts:
     async def test_nul_and_lone_surrogates_do_not_fail(self, store: Store) -> None:
         turn = await store.create_conversation(ADA, "a\x00b \ud800 \ud83d\ude00 é", RequestId("\x00\udfff"))
-        await store.checkpoint(turn.conversation.id, turn.reply.number, "c\x00d\udfff")
+        await store.checkpoint([Checkpoint(turn.conversation.id, turn.reply.number, 0, "c\x00d\udfff")])
         await store.end_turn(turn.conversation.id, ended(turn, "e\x00f\ud800", TurnState.FINISHED, "g\x00"))
 
         prompt, reply = (await store.conversation(ADA, turn.conversation.id)).messages

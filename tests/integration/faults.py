@@ -29,6 +29,11 @@ class Fault:
     logged: str = ""
 
     @property
+    def is_asked_again(self) -> bool:
+        """Whether a model that fails so, without a word, is asked twice more."""
+        return not self.kept and self.cause in {"too_many_requests", "endpoint_failed", "endpoint_unreachable"}
+
+    @property
     def is_failure(self) -> bool:
         return self.cause not in {None, "length", "content_filter", "too_large"}
 

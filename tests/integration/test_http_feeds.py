@@ -263,7 +263,7 @@ async def test_a_running_reply_cannot_be_tried_again(reader: httpx.AsyncClient, 
     async with begun(reader, model, words=1) as (path, _):
         answer = await reader.post(f"{path}/turn/retry", data={"reply": "2"}, headers=LINES)
 
-    assert (answer.status_code, answer.json()["cause"]) == (409, "nothing_to_retry")
+    assert (answer.status_code, answer.json()["cause"]) == (409, "turn_running")
 
 
 async def test_retries_at_the_same_time_begin_one_turn(reader: httpx.AsyncClient, model: ScriptedUpstream) -> None:

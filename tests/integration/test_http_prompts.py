@@ -13,7 +13,7 @@ import pytest
 from tests.clients import EVENTS, HTMX, LINES, EventStream, Gated, ask, asking, page_with
 from tests.fakes import ScriptedUpstream
 
-RUNNING = "A reply is still being written. Wait for it or stop it, then send this."
+RUNNING = "A reply is still being written. Wait for it, or stop it first."
 EMPTY = "The message is empty. Write something first."
 
 

@@ -76,7 +76,7 @@ async def test_an_empty_database_gets_the_tables_of_this_version(url: str) -> No
         differing = await connection.run_sync(differences)
     await engine.dispose()
 
-    assert found == {"conversations", "messages", "alembic_version"}
+    assert found == {"conversations", "messages", "checkpoints", "alembic_version"}
     assert differing == []
 
 
@@ -114,7 +114,7 @@ async def test_opening_again_changes_nothing(url: str) -> None:
     await again.close()
 
     assert found == turn.conversation
-    assert await query(url, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert await query(url, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 async def test_a_database_newer_than_this_code_is_refused_and_left_alone(url: str) -> None:
@@ -139,7 +139,7 @@ async def test_a_migration_that_fails_leaves_an_empty_database(url: str, monkeyp
     monkeypatch.undo()
 
     await open_and_close(url)
-    assert await query(url, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert await query(url, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 async def test_stores_that_open_at_once_in_one_process_do_not_collide(url: str, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_stores_that_open_at_once_in_one_process_do_not_collide(url: str, 
     await asyncio.gather(*(open_and_close(each) for each in urls))
 
     for each in urls:
-        assert await query(each, "SELECT version_num FROM alembic_version") == [("0002",)]
+        assert await query(each, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 async def test_processes_that_start_at_once_do_not_collide(url: str) -> None:
@@ -162,7 +162,7 @@ async def test_processes_that_start_at_once_do_not_collide(url: str) -> None:
     outputs = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
 
     assert [process.returncode for process in processes] == [0] * 4, outputs
-    assert await query(url, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert await query(url, "SELECT version_num FROM alembic_version") == [("0003",)]
 
 
 async def test_migrating_leaves_logging_as_it_was(url: str) -> None:

@@ -84,7 +84,7 @@ async def test_a_pages_policy_allows_exactly_its_own_addresses(
 
     (nonce,) = nonces(answer)
     here, sockets = rill.url, rill.url.replace("http", "ws", 1)
-    routes = ["/messages", "/stream", "/fallback", "/turn/stop", "/turn/retry"]
+    routes = ["/messages", "/stream", "/fallback", "/turn/stop", "/turn/retry", "/turn/continue", "/branch"]
     policy = directives(answer)
     assert sorted(policy.pop("connect-src")) == sorted(
         [*(f"{here}{path}{route}" for route in routes), f"{here}/model", f"{sockets}{path}/stream"]

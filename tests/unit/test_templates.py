@@ -16,6 +16,7 @@ from markupsafe import Markup
 from tests.fakes import ROOT
 from webapp.assets import Assets
 from webapp.domain import (
+    BegunTurn,
     Conversation,
     ConversationId,
     Message,
@@ -27,6 +28,7 @@ from webapp.domain import (
     RequestId,
     Role,
     TurnState,
+    WaitChunk,
 )
 from webapp.ids import content, place_after
 from webapp.markdown import MarkdownStream, Op, render
@@ -78,6 +80,10 @@ def conversation(*messages: Message) -> Conversation:
     return Conversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW, messages)
 
 
+def begun(replaced: Message | None = None) -> BegunTurn:
+    return BegunTurn(conversation(PROMPT, RUNNING), PROMPT, RUNNING, is_repeat=False, replaced=replaced)
+
+
 def models() -> list[Model]:
     return [Model(kind, HOSTILE, HOSTILE, state, HOSTILE) for kind in ModelKind for state in ModelState]
 
@@ -96,11 +102,14 @@ SAMPLES: dict[str, list[Any]] = {
     "notice": [HOSTILE, ""],
     "request_id": [RequestId("request")],
     "draft": [HOSTILE, ""],
+    "edits": [3, None],
+    "is_other": [True, False],
+    "wait": [WaitChunk("too_many_requests", 3.0), WaitChunk("endpoint_failed", 0.4), None],
     "parts": parts(),
     "running": [RUNNING, None],
     "partials": [Markup("<hx-partial id=r2-1>x</hx-partial>"), Markup("")],
     "streamed": [None, 2],
-    "message": [PROMPT, *ENDS],
+    "message": [PROMPT, *ENDS, replace(PROMPT, siblings=(1, 3, 5)), replace(ENDS[0], siblings=(2, 4), is_saved=False)],
     "prompt": [PROMPT],
     "reply": ENDS,
     "replaced": [None, ENDS[3]],
@@ -229,9 +238,8 @@ def test_a_fragment_of_progress_is_a_partial_for_each_operation(renderer: Render
 
 def test_no_fragment_of_a_feed_carries_a_nonce_or_acts_by_itself(renderer: Renderer) -> None:
     """A feed's fragments are made once for all pages, so nothing of one page's may be in them."""
-    fragments = [renderer.turn_began(PROMPT, RUNNING), renderer.turn_began(PROMPT, RUNNING, ENDS[3])]
+    fragments = [renderer.turn_began(begun(), RUNNING), renderer.turn_began(begun(ENDS[3]), RUNNING)]
     fragments += [renderer.turn_ended(end, [Op("r2-1", "x")]) for end in ENDS]
-    fragments += [renderer.turn_lost(end) for end in ENDS]
     for fragment in fragments:
         assert "nonce" not in fragment.html
         for element in elements(fragment.html):
@@ -253,12 +261,13 @@ def test_a_turns_fragments_fit_into_the_page_and_into_each_other(renderer: Rende
     """Each fragment's target is in what came before it, so none is dropped (FAULTS, W10)."""
     shown = renderer.render("partials/live.html", parts=Parts((), ()), streamed=None)
     stream = MarkdownStream(content(2))
-    began = renderer.turn_began(PROMPT, replace(RUNNING, rendering=Rendering(stream.html(), "1")))
+    began = renderer.turn_began(begun(), replace(RUNNING, rendering=Rendering(stream.html(), "1")))
     grown = []
     for index in (1, 2):
         stream.feed("word ")
         grown.append(renderer.reply_progress(2, index, stream.flush(), "word "))
-    following = renderer.turn_began(message(3, Role.USER), message(4, Role.ASSISTANT, TurnState.RUNNING))
+    later = replace(begun(), prompt=message(3, Role.USER), reply=message(4, Role.ASSISTANT, TurnState.RUNNING))
+    following = renderer.turn_began(later, later.reply)
 
     assert f'<i id="{place_after(0)}"></i>' in shown
     assert f'<hx-partial id="{place_after(0)}">' in began.html

@@ -74,7 +74,7 @@ class _Feed:
         if fragment.kind is FragmentKind.BEGAN:
             self._kept.clear()
             self._kept_bytes = 0
-        self._is_running = fragment.kind is not FragmentKind.ENDED
+        self._is_running = fragment.kind not in {FragmentKind.ENDED, FragmentKind.SWITCHED}
         self._keep(fragment)
         for subscription in self.subscriptions:
             subscription.put(fragment)

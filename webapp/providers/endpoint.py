@@ -12,6 +12,8 @@ import json
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -204,7 +206,9 @@ def _translated() -> Iterator[None]:
     except TimeoutError as error:
         raise errors.EndpointSilent(detail="no chunk within the time limit") from error
     except openai.APIStatusError as error:
-        raise _from_status(error) from error
+        translated = _from_status(error)
+        translated.retry_after_seconds = _retry_after_seconds(error.response.headers)
+        raise translated from error
     except openai.APITimeoutError as error:
         raise errors.EndpointSilent(detail=_chain(error)) from error
     except openai.APIConnectionError as error:
@@ -237,6 +241,19 @@ def _from_status(error: openai.APIStatusError) -> errors.ProviderError:
         case status if status >= 500:
             return errors.EndpointFailed(detail=detail)
     return _refused(error, detail)
+
+
+def _retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """Read `Retry-After`, which is seconds or a date (RFC 9110, section 10.2.3)."""
+    value = headers.get("retry-after", "").strip()
+    with suppress(ValueError):
+        return max(0.0, float(value)) if value[:1].isdigit() else _seconds_until(parsedate_to_datetime(value))
+    return None
+
+
+def _seconds_until(moment: datetime) -> float:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
 
 
 def _refused(error: openai.APIStatusError, detail: str) -> errors.ProviderError:

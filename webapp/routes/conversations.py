@@ -6,14 +6,15 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.websockets import WebSocket
 
-from webapp.domain import ConversationId, Position
-from webapp.errors import RillError
+from webapp.domain import ConversationId, Message, Position, Role
+from webapp.errors import NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
+from webapp.prompts import SentPrompt
 from webapp.rendering import Parts
 from webapp.routes import answers
 from webapp.services import SCRIPTS_COOKIE, asking_page, new_page, reader, services
 from webapp.transports import html, sse
-from webapp.transports.view import LISTED_CONVERSATIONS, render_page
+from webapp.transports.view import LISTED_CONVERSATIONS, Draft, render_page
 from webapp.transports.websocket import ConversationSocket
 
 
@@ -30,21 +31,32 @@ async def show(request: Request) -> Response:
     now = await snapshot(found.turns, owner, conversation_id)
     if request.query_params.get("scripts") == "off":
         return without_scripts(asking_page(request, conversation_id).conversation_url)
-    page = new_page(request, conversation_id, since=_last_settled(now))
+    page = new_page(request, conversation_id, _last_settled(now), now.conversation.switches)
     if now.conversation.running is not None and SCRIPTS_COOKIE in request.cookies:
         return html.page_response(found, owner, page, now.conversation.running.number)
     listed = await found.store.conversations(owner, limit=LISTED_CONVERSATIONS)
-    return answers.html(page, render_page(found, page, listed, now))
+    edited = _edited(request, now)
+    draft = Draft(edited.text, edited.number) if edited else Draft()
+    return answers.html(page, render_page(found, page, listed, now, draft=draft))
+
+
+def _edited(request: Request, now: Snapshot) -> Message | None:
+    """Give the prompt that `?edit=` names, if it is on the showing branch."""
+    asked = request.query_params.get("edit")
+    prompts = (message for message in now.conversation.messages if message.role is Role.USER)
+    return next((prompt for prompt in prompts if str(prompt.number) == asked), None)
 
 
 async def show_refusal(
-    request: Request, conversation_id: ConversationId | None, error: RillError, draft: str
+    request: Request, conversation_id: ConversationId | None, error: RillError, sent: SentPrompt
 ) -> Response:
     """Answer a refused form with the page it came from: the sentence is on it, and what was written is kept."""
     found, owner = services(request), reader(request)
     now = await snapshot(found.turns, owner, conversation_id) if conversation_id else None
-    page = new_page(request, conversation_id, since=_last_settled(now))
+    switches = now.conversation.switches if now else 0
+    page = new_page(request, conversation_id, _last_settled(now), switches)
     listed = await found.store.conversations(owner, limit=LISTED_CONVERSATIONS)
+    draft = Draft(sent.text, None if isinstance(error, NothingToEdit) else sent.edits)
     body = render_page(found, page, listed, now, notice=error.sentence, draft=draft)
     return answers.html(page, body, error.status)
 

@@ -6,13 +6,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import errors
-from webapp.domain import BegunTurn, ConversationId, RequestId
+from webapp.domain import BegunTurn, ConversationId
 from webapp.pages import new_request_id
+from webapp.prompts import read_prompt
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields
 from webapp.routes.conversations import show_refusal, without_scripts
 from webapp.services import asking_page, reader, services
 from webapp.transports import ndjson, sse
+
+
+_REFUSALS = (
+    errors.PromptRefused,
+    errors.TurnRunning,
+    errors.NothingToEdit,
+    errors.StoreUnavailable,
+    errors.ServerEnding,
+)
+"""After these, a page without scripts shows what was written again, so that it can be sent once more."""
 
 
 async def create_first(request: Request) -> Response:
@@ -26,13 +37,15 @@ async def create(request: Request) -> Response:
 
 
 async def _create(request: Request, conversation_id: ConversationId | None) -> Response:
-    prompt, request_id = await _read(request)
+    sent = read_prompt(await read_fields(request))
     try:
-        begun = await services(request).turns.begin(reader(request), conversation_id, prompt, request_id)
-    except (errors.PromptRefused, errors.TurnRunning, errors.StoreUnavailable) as error:
+        begun = await services(request).turns.begin(
+            reader(request), conversation_id, sent.text, sent.request_id, edits=sent.edits
+        )
+    except _REFUSALS as error:
         if answers.is_htmx(request) or answers.is_program(request):
             raise
-        return await show_refusal(request, conversation_id, error, prompt)
+        return await show_refusal(request, conversation_id, error, sent)
     if answers.is_htmx(request):
         return _acknowledgement(request, begun, is_first=conversation_id is None)
     return _turn(request, begun)
@@ -44,7 +57,7 @@ def _acknowledgement(request: Request, begun: BegunTurn, *, is_first: bool) -> R
         response = answers.fragments(request, page, "", 201)
         response.headers["HX-Redirect"] = page.conversation_url
         return response
-    stored = render("fragments/prompt_stored.html", page=page, request_id=new_request_id(), draft="")
+    stored = render("fragments/prompt_stored.html", page=page, request_id=new_request_id(), draft="", edits=None)
     # Sent again because the socket did not answer: so the page stops relying on it.
     is_second_try = request.query_params.get("again") == "1"
     down = render("fragments/stepped_down.html", page=page) if is_second_try else ""
@@ -59,12 +72,3 @@ def _turn(request: Request, begun: BegunTurn) -> Response:
         return sse.turn_response(found, owner, page, begun)
     # A browser that runs scripts has sent this through htmx.
     return without_scripts(page.conversation_url)
-
-
-async def _read(request: Request) -> tuple[str, RequestId]:
-    fields = await read_fields(request)
-    prompt, request_id = fields.get("prompt"), fields.get("request_id")
-    if not isinstance(prompt, str):
-        raise errors.BadRequest('This request has no "prompt" in it.')
-    usable = isinstance(request_id, str) and 0 < len(request_id) <= 64
-    return prompt, RequestId(str(request_id)) if usable else new_request_id()

@@ -23,7 +23,7 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """`GET /readyz`: the store and the model's endpoint answer; 503 names what does not."""
+    """`GET /readyz`: the store and the model's endpoint answer, and the server goes on; 503 names what does not."""
     found = services(request)
     states = {}
     for name, part in (("store", found.store), ("model", found.provider)):
@@ -33,6 +33,8 @@ async def readyz(request: Request) -> Response:
             states[name] = error.cause
         else:
             states[name] = "ready"
+    if found.turns.is_ending:
+        states["server"] = errors.ServerEnding.cause
     is_ready = set(states.values()) == {"ready"}
     return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
 

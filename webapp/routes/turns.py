@@ -1,4 +1,4 @@
-"""The turn of a conversation: stopping it, trying it again."""
+"""The turn of a conversation: stopping it, trying it again, going on from it, showing another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from webapp import errors
 from webapp.domain import ConversationId
+from webapp.prompts import read_number
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields
 from webapp.services import asking_page, reader, services
@@ -24,12 +25,23 @@ async def stop(request: Request) -> Response:
 
 async def retry(request: Request) -> Response:
     """`POST /c/{id}/turn/retry` with the `reply` to try again: another reply in its place; the old one is kept."""
-    conversation_id = _id(request)
-    number = str((await read_fields(request)).get("reply", ""))
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise errors.BadRequest('This request has no "reply" number in it.')
-    await services(request).turns.retry(reader(request), conversation_id, int(number))
-    return _done(request, conversation_id)
+    number = read_number(await read_fields(request), "reply")
+    await services(request).turns.retry(reader(request), _id(request), number)
+    return _done(request, _id(request))
+
+
+async def go_on(request: Request) -> Response:
+    """`POST /c/{id}/turn/continue` with the `reply` to go on from: another reply that begins with its text."""
+    number = read_number(await read_fields(request), "reply")
+    await services(request).turns.retry(reader(request), _id(request), number, continues=True)
+    return _done(request, _id(request))
+
+
+async def show_branch(request: Request) -> Response:
+    """`POST /c/{id}/branch` with the `message` to show: the newest branch that it is on, in every page."""
+    number = read_number(await read_fields(request), "message")
+    await services(request).turns.show_branch(reader(request), _id(request), number)
+    return _done(request, _id(request))
 
 
 def _done(request: Request, conversation_id: ConversationId) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from webapp.domain import BegunTurn, Conversation, ConversationId, Message, ReaderId, Rendering, RequestId
+from webapp.domain import BegunTurn, Checkpoint, Conversation, ConversationId, Message, ReaderId, Rendering, RequestId
 
 
 class Store(Protocol):
@@ -35,18 +35,33 @@ class Store(Protocol):
         """
 
     async def begin_turn(
-        self, owner: ReaderId, conversation_id: ConversationId, prompt: str, request_id: RequestId
+        self,
+        owner: ReaderId,
+        conversation_id: ConversationId,
+        prompt: str,
+        request_id: RequestId,
+        edits: int | None = None,
     ) -> BegunTurn:
-        """Store a further prompt, and a running, empty reply to it.
+        """Store a further prompt, and a running, empty reply to it; or, with `edits`, a sibling of that prompt.
 
         The same `request_id` with the same prompt in the same conversation gives the turn of the first time.
-        Raises `ConversationNotFound`, and `TurnRunning` while another reply is being written.
+        Raises `ConversationNotFound`, `TurnRunning` while another reply is being written, and `NothingToEdit`.
         """
 
-    async def retry_turn(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> BegunTurn:
-        """Add a running, empty sibling to the reply `number` and show it; the old reply is kept.
+    async def retry_turn(
+        self, owner: ReaderId, conversation_id: ConversationId, number: int, *, continues: bool = False
+    ) -> BegunTurn:
+        """Add a running sibling to the reply `number` and show it; the old reply is kept.
 
-        Raises `ConversationNotFound`, and `NothingToRetry` unless that reply is the latest and has ended.
+        The sibling is empty, or begins with the old reply's text if it `continues` that. Raises `ConversationNotFound`,
+        `TurnRunning` while a reply is being written, and `NothingToRetry` unless the number is that of a reply on the
+        showing branch (which, to be continued, has to have text).
+        """
+
+    async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:
+        """Show the newest branch that message `number` is on.
+
+        Raises `ConversationNotFound`, `TurnRunning` while a reply is being written, and `MessageNotFound`.
         """
 
     async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
@@ -55,8 +70,11 @@ class Store(Protocol):
     async def conversations(self, owner: ReaderId, limit: int) -> Sequence[Conversation]:
         """List an owner's conversations without messages, the latest changed first."""
 
-    async def checkpoint(self, conversation_id: ConversationId, number: int, text: str) -> None:
-        """Keep a running reply's text so far, and note that its turn is alive."""
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Keep what running replies grew by, and note that their turns are alive, all in one transaction.
+
+        A piece that is kept already changes nothing, nor does one of a turn that has ended.
+        """
 
     async def end_turn(self, conversation_id: ConversationId, reply: Message) -> None:
         """Keep a reply as it ended: text, rendering, state and cause. A turn that has ended already stays as it is."""

@@ -4,7 +4,8 @@ What keeps it right when calls meet:
 - All that changes a conversation's branch happens in one transaction that first locks the conversation's row.
 - On SQLite there is one writer at a time; PostgreSQL locks rows.
 - A prompt and its first reply are stored together, as neighbours: the reply's number is the prompt's plus one.
-- Only a branch's last reply can be running, because nothing is added after a running one.
+- Only the showing branch's last reply can be running: nothing is added, and nothing else shown, while one is.
+- A running reply's text is what its row has, then its checkpoints in order; its end puts all into the row.
 - A call runs to its end although its caller is cancelled: a connection to SQLite that is closed between two rows keeps
   its lock on the database until Python happens to collect the cursor.
 """
@@ -15,17 +16,19 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import (
     BegunTurn,
+    Checkpoint,
     Conversation,
     ConversationId,
     Message,
@@ -35,7 +38,14 @@ from webapp.domain import (
     Role,
     TurnState,
 )
-from webapp.errors import ConversationNotFound, NothingToRetry, StoreUnavailable, TurnRunning
+from webapp.errors import (
+    ConversationNotFound,
+    MessageNotFound,
+    NothingToEdit,
+    NothingToRetry,
+    StoreUnavailable,
+    TurnRunning,
+)
 from webapp.stores.engines import (
     database_errors,
     database_url,
@@ -45,7 +55,7 @@ from webapp.stores.engines import (
     new_engine,
     writing,
 )
-from webapp.stores.tables import conversations, is_running, messages
+from webapp.stores.tables import checkpoints, conversations, is_running, messages
 from webapp.stores.texts import request_key, title_from
 
 _ID_BYTES = 16  # 128 random bits, 22 characters.
@@ -120,30 +130,65 @@ class SqlStore:
             if not await self._add_conversation(connection, owner, title_from(prompt), key):
                 return await _repeated(connection, await _row_by_key(connection, owner, key), key)
             row = await _row_by_key(connection, owner, key)
-            return await self._add_turn(connection, row, prompt, key)
+            return await self._add_turn(connection, row, None, prompt, key)
 
     @_to_its_end
     async def begin_turn(
-        self, owner: ReaderId, conversation_id: ConversationId, prompt: str, request_id: RequestId
+        self,
+        owner: ReaderId,
+        conversation_id: ConversationId,
+        prompt: str,
+        request_id: RequestId,
+        edits: int | None = None,
     ) -> BegunTurn:
         key = request_key(request_id, prompt)
         async with self._writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             if await _is_stored(connection, row, key):
                 return await _repeated(connection, row, key)
-            if (await _message(connection, row.id, row.head)).is_running:
-                raise TurnRunning
-            return await self._add_turn(connection, row, prompt, key)
+            await _require_rest(connection, row)
+            if edits is None:
+                return await self._add_turn(connection, row, row.head, prompt, key)
+            edited = await _find(connection, row.id, edits)
+            if edited is None or edited.role is not Role.USER:
+                raise NothingToEdit
+            await _count_switch(connection, row.id)
+            begun = await self._add_turn(connection, row, edited.parent, prompt, key)
+            return replace(begun, is_switch=True)
 
     @_to_its_end
-    async def retry_turn(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> BegunTurn:
+    async def retry_turn(
+        self, owner: ReaderId, conversation_id: ConversationId, number: int, *, continues: bool = False
+    ) -> BegunTurn:
         async with self._writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
-            head = await _message(connection, row.id, row.head)
-            if head.number != number or head.is_running:
+            await _require_rest(connection, row)
+            branch = (await _with_branch(connection, row)).messages
+            old = next((message for message in branch if message.number == number), None)
+            if old is None or old.role is not Role.ASSISTANT or (continues and not old.text):
                 raise NothingToRetry
-            await self._add_reply(connection, row, number=await _last_number(connection, row) + 1, parent=head.parent)
-            return await _begun(connection, row.id)
+            is_last = old.number == row.head
+            if not is_last:
+                await _count_switch(connection, row.id)
+            text = old.text if continues else ""
+            next_number = await _last_number(connection, row) + 1
+            await self._add_reply(connection, row, number=next_number, parent=old.parent, text=text)
+            begun = await _begun(connection, row.id)
+            return replace(begun, replaced=old if is_last else None, is_switch=not is_last)
+
+    @_to_its_end
+    async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:
+        async with self._writing() as connection:
+            row = await _locked_row(connection, owner, conversation_id)
+            await _require_rest(connection, row)
+            tree = select(messages.c.number, messages.c.parent).where(messages.c.conversation_id == row.id)
+            parents = {found.number: found.parent for found in await connection.execute(tree)}
+            if number not in parents:
+                raise MessageNotFound
+            show = update(conversations).where(conversations.c.id == row.id).values(head=_newest_leaf(parents, number))
+            await connection.execute(show)
+            await _count_switch(connection, row.id)
+            return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
 
     @_to_its_end
     async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
@@ -159,9 +204,15 @@ class SqlStore:
             return [_as_conversation(row) for row in await connection.execute(owned)]
 
     @_to_its_end
-    async def checkpoint(self, conversation_id: ConversationId, number: int, text: str) -> None:
+    async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
+        if not checkpoints:
+            return
         async with self._writing() as connection:
-            await self._update_running(connection, conversation_id, number, text=text, seen_alive_at=self._now())
+            running = await _running_among(connection, {point.conversation_id for point in checkpoints})
+            alive = [point for point in checkpoints if (point.conversation_id, point.number) in running]
+            if alive:
+                await self._note_alive(connection, alive)
+                await self._add_pieces(connection, [point for point in alive if point.text])
 
     @_to_its_end
     async def end_turn(self, conversation_id: ConversationId, reply: Message) -> None:
@@ -169,6 +220,7 @@ class SqlStore:
         async with self._writing() as connection:
             if await self._update_running(connection, conversation_id, reply.number, **values):
                 await self._touch(connection, [conversation_id])
+                await _drop_pieces(connection, conversation_id, reply.number)
 
     @_to_its_end
     async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
@@ -186,8 +238,10 @@ class SqlStore:
         )
         async with self._writing() as connection:
             ended = [
-                (ConversationId(row.conversation_id), _as_message(row)) for row in await connection.execute(interrupt)
+                (ConversationId(row.conversation_id), _as_message(row))
+                for row in (await connection.execute(interrupt)).all()
             ]
+            ended = [(id_, await _put_together(connection, id_, message)) for id_, message in ended]
             await self._touch(connection, sorted({conversation_id for conversation_id, _ in ended}))
         return ended
 
@@ -218,18 +272,22 @@ class SqlStore:
         statement = dialect.insert(conversations).values(id=secrets.token_urlsafe(_ID_BYTES), **values)
         return (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
-    async def _add_turn(self, connection: AsyncConnection, row: Row[Any], prompt: str, key: str) -> BegunTurn:
+    async def _add_turn(
+        self, connection: AsyncConnection, row: Row[Any], parent: int | None, prompt: str, key: str
+    ) -> BegunTurn:
         number = await _last_number(connection, row) + 1
-        values = {"parent": row.head, "role": Role.USER, "text": prompt, "request_key": key}
+        values = {"parent": parent, "role": Role.USER, "text": prompt, "request_key": key}
         statement = insert(messages).values(conversation_id=row.id, number=number, created_at=self._now(), **values)
         await connection.execute(statement)
         await self._add_reply(connection, row, number=number + 1, parent=number)
         return await _begun(connection, row.id)
 
-    async def _add_reply(self, connection: AsyncConnection, row: Row[Any], number: int, parent: int | None) -> None:
-        """Add a running, empty reply and show it."""
+    async def _add_reply(
+        self, connection: AsyncConnection, row: Row[Any], number: int, parent: int | None, text: str = ""
+    ) -> None:
+        """Add a running reply, empty unless it continues another, and show it."""
         now = self._now()
-        values = {"parent": parent, "role": Role.ASSISTANT, "text": "", "state": TurnState.RUNNING}
+        values = {"parent": parent, "role": Role.ASSISTANT, "text": text, "state": TurnState.RUNNING}
         statement = insert(messages).values(conversation_id=row.id, number=number, **values)
         await connection.execute(statement.values(created_at=now, seen_alive_at=now))
         show = update(conversations).where(conversations.c.id == row.id).values(head=number, updated_at=now)
@@ -240,6 +298,17 @@ class SqlStore:
     ) -> bool:
         reply = (messages.c.conversation_id == conversation_id, messages.c.number == number, is_running)
         return (await connection.execute(update(messages).where(*reply).values(**values))).rowcount == 1
+
+    async def _note_alive(self, connection: AsyncConnection, alive: Sequence[Checkpoint]) -> None:
+        reply = (messages.c.conversation_id == bindparam("of"), messages.c.number == bindparam("reply"))
+        rows = [{"of": point.conversation_id, "reply": point.number} for point in alive]
+        await connection.execute(update(messages).where(*reply).values(seen_alive_at=self._now()), rows)
+
+    async def _add_pieces(self, connection: AsyncConnection, pieces: Sequence[Checkpoint]) -> None:
+        if pieces:
+            dialect = sqlite if self.is_embedded else postgresql
+            statement = dialect.insert(checkpoints).on_conflict_do_nothing()
+            await connection.execute(statement, [asdict(piece) for piece in pieces])
 
     async def _touch(self, connection: AsyncConnection, changed: Sequence[ConversationId]) -> None:
         if changed:
@@ -279,16 +348,68 @@ async def _last_number(connection: AsyncConnection, row: Row[Any]) -> int:
     return await connection.scalar(last) or 0
 
 
-async def _message(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> Message:
+async def _find(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> Message | None:
     one = select(messages).where(messages.c.conversation_id == conversation_id, messages.c.number == number)
-    return _as_message((await connection.execute(one)).one())
+    row = (await connection.execute(one)).one_or_none()
+    return None if row is None else _as_message(row)
+
+
+async def _require_rest(connection: AsyncConnection, row: Row[Any]) -> None:
+    head = await _find(connection, row.id, row.head)
+    if head is not None and head.is_running:
+        raise TurnRunning
+
+
+async def _count_switch(connection: AsyncConnection, conversation_id: ConversationId) -> None:
+    counted = update(conversations).where(conversations.c.id == conversation_id)
+    await connection.execute(counted.values(switches=conversations.c.switches + 1))
+
+
+async def _running_among(connection: AsyncConnection, ids: set[ConversationId]) -> set[tuple[str, int]]:
+    running = select(messages.c.conversation_id, messages.c.number).where(is_running)
+    return {tuple(row) for row in await connection.execute(running) if row.conversation_id in ids}
+
+
+async def _pieces(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> Sequence[Row[Any]]:
+    kept = (checkpoints.c.conversation_id == conversation_id, checkpoints.c.number == number)
+    return (await connection.execute(select(checkpoints).where(*kept).order_by(checkpoints.c.start))).all()
+
+
+async def _drop_pieces(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> None:
+    kept = (checkpoints.c.conversation_id == conversation_id, checkpoints.c.number == number)
+    await connection.execute(delete(checkpoints).where(*kept))
+
+
+async def _put_together(connection: AsyncConnection, conversation_id: ConversationId, reply: Message) -> Message:
+    """Put the checkpoints of a reply whose turn was interrupted into its text."""
+    whole = _joined(reply.text, await _pieces(connection, conversation_id, reply.number))
+    stored = (messages.c.conversation_id == conversation_id, messages.c.number == reply.number)
+    await connection.execute(update(messages).where(*stored).values(text=whole))
+    await _drop_pieces(connection, conversation_id, reply.number)
+    return replace(reply, text=whole)
+
+
+def _joined(text: str, pieces: Sequence[Row[Any]]) -> str:
+    """Join a reply's pieces as far as they go on from one another."""
+    parts, length = [text], len(text)
+    for piece in pieces:
+        if piece.start > length:
+            break
+        parts.append(piece.text[length - piece.start :])
+        length += len(parts[-1])
+    return "".join(parts)
 
 
 async def _repeated(connection: AsyncConnection, row: Row[Any], key: str) -> BegunTurn:
     by_key = select(messages).where(messages.c.conversation_id == row.id, messages.c.request_key == key)
     prompt = _as_message((await connection.execute(by_key)).one())
-    reply = await _message(connection, row.id, prompt.number + 1)
-    return BegunTurn(await _with_branch(connection, row), prompt, reply, is_repeat=True)
+    reply = await _find(connection, row.id, prompt.number + 1)
+    if reply is None:
+        raise ConversationNotFound
+    conversation = await _with_branch(connection, row)
+    showing = {message.number: message for message in conversation.messages}
+    prompt, reply = showing.get(prompt.number, prompt), showing.get(reply.number, reply)
+    return BegunTurn(conversation, prompt, reply, is_repeat=True)
 
 
 async def _begun(connection: AsyncConnection, conversation_id: ConversationId) -> BegunTurn:
@@ -303,20 +424,37 @@ async def _with_branch(connection: AsyncConnection, row: Row[Any]) -> Conversati
     # All are read, and the branch is found here: PostgreSQL, before it has statistics, plans the recursive query as
     # quadratic work, and replies that were tried again are few.
     found = await connection.execute(select(messages).where(messages.c.conversation_id == row.id))
-    return _as_conversation(row, _branch({message.number: message for message in found}, row.head))
+    rows = {message.number: message for message in found}
+    branch = _branch(rows, row.head)
+    if branch and branch[-1].is_running:
+        last = branch[-1]
+        branch[-1] = replace(last, text=_joined(last.text, await _pieces(connection, row.id, last.number)))
+    return replace(_as_conversation(row), messages=tuple(branch), last_number=max(rows, default=0))
 
 
-def _branch(rows: dict[int, Row[Any]], head: int | None) -> tuple[Message, ...]:
+def _branch(rows: dict[int, Row[Any]], head: int | None) -> list[Message]:
     """Follow the parents from the head to the first message, and give them oldest first."""
+    siblings: dict[int | None, list[int]] = {}
+    for number in sorted(rows):
+        siblings.setdefault(rows[number].parent, []).append(number)
     branch: list[Message] = []
     while head is not None:
-        branch.append(_as_message(rows[head]))
-        head = branch[-1].parent
-    return tuple(reversed(branch))
+        message = _as_message(rows[head])
+        branch.append(replace(message, siblings=tuple(siblings[message.parent])))
+        head = message.parent
+    return branch[::-1]
 
 
-def _as_conversation(row: Row[Any], branch: tuple[Message, ...] = ()) -> Conversation:
-    return Conversation(row.id, row.owner, row.title, row.updated_at, branch)
+def _newest_leaf(parents: dict[int, int | None], number: int) -> int:
+    """Follow the newest children from a message to the end of its branch."""
+    newest = {parent: child for child, parent in sorted(parents.items()) if parent is not None}
+    while number in newest:
+        number = newest[number]
+    return number
+
+
+def _as_conversation(row: Row[Any]) -> Conversation:
+    return Conversation(row.id, row.owner, row.title, row.updated_at, switches=row.switches)
 
 
 def _rendering_values(rendering: Rendering | None) -> dict[str, str | None]:

@@ -80,6 +80,8 @@ conversations = Table(
     Column("request_key", StorableText, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("updated_at", UTCDateTime, nullable=False),
+    # How often another branch was shown.
+    Column("switches", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("owner", "request_key"),
     # Read from its end: both databases walk an index backwards, so it need not be a descending one.
@@ -104,6 +106,17 @@ messages = Table(
     Column("seen_alive_at", UTCDateTime),
     PrimaryKeyConstraint("conversation_id", "number"),
     UniqueConstraint("conversation_id", "request_key"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    # What a running reply grew by, piece by piece: writing the whole text again and again would be quadratic work.
+    Column("conversation_id", StorableText, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False, autoincrement=False),
+    Column("start", Integer, nullable=False, autoincrement=False),
+    Column("text", StorableText, nullable=False),
+    PrimaryKeyConstraint("conversation_id", "number", "start"),
 )
 
 is_running = messages.c.state == literal_column("'running'")

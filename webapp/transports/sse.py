@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from webapp.domain import BegunTurn, Fragment, FragmentKind, Position, ReaderId
+from webapp.domain import BegunTurn, Fragment, Position, ReaderId
 from webapp.feeds import Beat, Snapshot, follow, follow_turn
 from webapp.pages import Page
 from webapp.services import Services
@@ -79,7 +79,7 @@ def _events(services: Services, page: Page, item: Snapshot | Sequence[Fragment] 
     if isinstance(item, Beat):
         return [ServerSentEvent(data=services.renderer.render("fragments/beat.html"), sep=LINE_END)]
     if isinstance(item, Snapshot):
-        html = services.renderer.snapshot(item.conversation, page.since)
+        html = services.renderer.snapshot(item.conversation, page.since, page.switches)
         return [ServerSentEvent(data=html, id=str(item.position), sep=LINE_END)]
     # Each by itself: htmx looks up the targets of a whole event before it applies any of it.
     return [ServerSentEvent(data=part.html, id=str(part.position), sep=LINE_END) for part in item if part.html]
@@ -91,4 +91,4 @@ def has_ended(item: Snapshot | Sequence[Fragment] | Beat, turn: int) -> bool:
         return False
     if isinstance(item, Snapshot):
         return item.conversation.running is None or item.conversation.running.number != turn
-    return any(fragment.position.turn == turn and fragment.kind is FragmentKind.ENDED for fragment in item)
+    return any(fragment.position.turn == turn and fragment.is_end for fragment in item)

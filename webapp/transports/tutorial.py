@@ -16,8 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from webapp import errors
 from webapp.domain import ConversationId, ReaderId, TurnState
 from webapp.feeds import TextPiece, follow_begun_reply
+from webapp.prompts import read_prompt
 from webapp.services import Services
-from webapp.transports.websocket import SEND_TIMEOUT_SECONDS, read_prompt
+from webapp.transports.websocket import SEND_TIMEOUT_SECONDS, read_frame
 
 MAX_WAITING_PROMPTS = 16
 
@@ -57,10 +58,10 @@ class TutorialSocket:
                 await self._send({"type": "error", "message": error.sentence})
 
     async def _answer(self, frame: str | None) -> None:
-        prompt, request_id = read_prompt(frame)
+        sent = read_prompt(read_frame(frame))
         # Every chunk of the model's is passed on by itself, as these clients expect it.
         begun = await self._services.turns.begin(
-            self._reader, self._conversation_id, prompt, request_id, flush_seconds=0.0
+            self._reader, self._conversation_id, sent.text, sent.request_id, flush_seconds=0.0
         )
         self._conversation_id = begun.conversation.id
         async with aclosing(follow_begun_reply(self._services.turns, self._reader, begun)) as news:

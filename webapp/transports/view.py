@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from webapp.domain import Conversation
 from webapp.feeds import Snapshot
@@ -13,6 +14,14 @@ from webapp.services import Services
 LISTED_CONVERSATIONS = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the composer begins with. `edits` is the number of an earlier prompt that it is to stand beside."""
+
+    text: str = ""
+    edits: int | None = None
+
+
 def render_page(
     services: Services,
     page: Page,
@@ -21,7 +30,7 @@ def render_page(
     *,
     streamed: int | None = None,
     notice: str = "",
-    draft: str = "",
+    draft: Draft | None = None,
 ) -> str:
     """Render the page of a conversation, or of a new one if there is no snapshot.
 
@@ -29,6 +38,7 @@ def render_page(
     """
     messages = snapshot.conversation.messages if snapshot else ()
     parts = Parts.after(messages, page.since)
+    draft = draft or Draft()
     return services.renderer.render(
         "pages/conversation.html",
         page=page,
@@ -41,5 +51,6 @@ def render_page(
         request_id=new_request_id(),
         assets=services.assets,
         notice=notice,
-        draft=draft,
+        draft=draft.text,
+        edits=draft.edits,
     )

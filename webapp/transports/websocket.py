@@ -15,9 +15,10 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from webapp import errors
-from webapp.domain import ConversationId, ReaderId, RequestId
+from webapp.domain import ConversationId, ReaderId
 from webapp.feeds import Beat, Snapshot, follow
 from webapp.pages import Page, new_request_id
+from webapp.prompts import read_prompt
 from webapp.services import Services
 
 log = structlog.get_logger()
@@ -58,7 +59,9 @@ class ConversationSocket:
                 if isinstance(item, Beat):
                     await self._send(render("fragments/beat.html"))
                 elif isinstance(item, Snapshot):
-                    snapshot = self._services.renderer.snapshot(item.conversation, self._page.since)
+                    snapshot = self._services.renderer.snapshot(
+                        item.conversation, self._page.since, self._page.switches
+                    )
                     await self._send(opened + snapshot)
                     opened = ""
                 else:
@@ -78,10 +81,12 @@ class ConversationSocket:
                 await self._send(self._refusal(error))
 
     async def _answer(self, frame: str | None) -> str:
-        prompt, request_id = read_prompt(frame)
-        await self._services.turns.begin(self._reader, self._conversation_id, prompt, request_id)
+        sent = read_prompt(read_frame(frame))
+        await self._services.turns.begin(
+            self._reader, self._conversation_id, sent.text, sent.request_id, edits=sent.edits
+        )
         return self._services.renderer.render(
-            "fragments/prompt_stored.html", page=self._page, request_id=new_request_id(), draft=""
+            "fragments/prompt_stored.html", page=self._page, request_id=new_request_id(), draft="", edits=None
         )
 
     def _refusal(self, error: errors.RillError) -> str:
@@ -94,18 +99,10 @@ class ConversationSocket:
             await self._websocket.send_text(html)
 
 
-def read_prompt(frame: str | None) -> tuple[str, RequestId]:
-    """Read `{"prompt": "...", "request_id": "..."}` as the page sends it. Raises `BadRequest`.
-
-    A program may leave the request id out; each of its frames is then a prompt of its own.
-    """
+def read_frame(frame: str | None) -> dict[str, object]:
+    """Read a JSON object, such as `{"prompt": "...", "request_id": "..."}`. Raises `BadRequest`."""
     try:
         body = json.loads(frame or "")
     except (ValueError, RecursionError) as error:
         raise errors.BadRequest("This message is not valid JSON.", detail=type(error).__name__) from None
-    prompt = body.get("prompt") if isinstance(body, dict) else None
-    if not isinstance(prompt, str):
-        raise errors.BadRequest('This message has no "prompt" text in it.')
-    request_id = body.get("request_id")
-    usable = isinstance(request_id, str) and 0 < len(request_id) <= 64
-    return prompt, RequestId(request_id) if usable else new_request_id()
+    return body if isinstance(body, dict) else {}

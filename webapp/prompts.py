@@ -1,0 +1,45 @@
+"""What a page or a program sends as a prompt, whichever way it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from webapp import errors
+from webapp.domain import RequestId
+from webapp.pages import new_request_id
+
+MAX_REQUEST_ID_CHARS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SentPrompt:
+    """A prompt as it was sent. `edits` is the number of an earlier prompt that it is to stand beside."""
+
+    text: str
+    request_id: RequestId
+    edits: int | None = None
+
+
+def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
+    """Read `prompt`, `request_id` and `edits`. Raises `BadRequest`.
+
+    A program may leave the request id out; each of its prompts is then a new one.
+    """
+    text, request_id, edits = fields.get("prompt"), fields.get("request_id"), fields.get("edits")
+    if not isinstance(text, str):
+        raise errors.BadRequest('This message has no "prompt" text in it.')
+    is_usable = isinstance(request_id, str) and 0 < len(request_id) <= MAX_REQUEST_ID_CHARS
+    return SentPrompt(
+        text,
+        RequestId(str(request_id)) if is_usable else new_request_id(),
+        None if edits in (None, "") else read_number(fields, "edits"),
+    )
+
+
+def read_number(fields: Mapping[str, object], name: str) -> int:
+    """Read the number of a message. Raises `BadRequest`."""
+    digits = str(fields.get(name, ""))
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+        raise errors.BadRequest(f'This request has no "{name}" number in it.')
+    return int(digits)
