@@ -88,10 +88,14 @@ class _Server(uvicorn.Server):
             click.echo(f"\n  Rill is at http://{shown}:{port}/\n  {model}\n  Ctrl+C ends it.\n", err=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        drain = asyncio.create_task(self._app.state.services.turns.drain(self._grace_seconds))
+        turns = self._app.state.services.turns
+        drain = asyncio.create_task(turns.drain(self._grace_seconds))
         while not drain.done() and not self.force_exit:
             await asyncio.wait([drain], timeout=0.1)
-        drain.cancel()
+        if not drain.done():
+            drain.cancel()
+            await turns.drain(0)
+            self.force_exit = False  # What else the app has open still has to be closed.
         AppStatus.should_exit = True
         await super().shutdown(sockets)
 

@@ -166,10 +166,10 @@ def can_continue(reply: Message) -> bool:
     return bool(reply.text) and (was_cut or reply.cause == FinishReason.LENGTH)
 
 
-def wait_sentence(cause: str, seconds: float) -> str:
-    """Say that a model is asked again, and when."""
+def wait_sentence(cause: str, seconds: float | None = None) -> str:
+    """Say that a model is asked again, and when, if that is known."""
     why = "The model service is busy" if cause == errors.TooManyRequests.cause else "The model service has a problem"
-    return f"{why}. Asking again in {max(1, round(seconds))} s …"
+    return f"{why}. Asking again in {'a moment' if seconds is None else f'{max(1, round(seconds))} s'}."
 
 
 def status_line(reply: Message | None) -> str:
@@ -178,7 +178,7 @@ def status_line(reply: Message | None) -> str:
         case None:
             return ""
         case TurnState.RUNNING:
-            return "Answering"
+            return wait_sentence(reply.cause) if reply is not None and reply.cause else "Answering"
         case TurnState.FINISHED:
             return "Done"
         case TurnState.STOPPED:

@@ -93,7 +93,7 @@ class RunningTurn:
         self._chars = len(begun.reply.text)
         self._unsent: list[str] = []
         self._has_ended = False
-        self._is_waiting = False
+        self._waits_for: str | None = None
         self._cleaner = TextCleaner()
         self._flush_timer: asyncio.TimerHandle | None = None
         self._last_flush = float("-inf")
@@ -114,7 +114,8 @@ class RunningTurn:
     @property
     def showing(self) -> Message:
         """The reply as it was published so far."""
-        return self._unsaved or replace(self.reply, text=self.text, rendering=self._html.rendering())
+        cause = self._waits_for
+        return self._unsaved or replace(self.reply, text=self.text, cause=cause, rendering=self._html.rendering())
 
     @property
     def position(self) -> Position:
@@ -237,8 +238,8 @@ class RunningTurn:
         text, self._unsent = "".join(self._unsent), []
         if not text and not ops:
             return
-        if self._is_waiting:
-            self._say_answering()
+        if self._waits_for is not None:
+            self._say(None)
         self._parts.append(text)
         self._index += 1
         fragment = self._use.renderer.reply_progress(self.reply.number, self._index, ops, text)
@@ -247,14 +248,11 @@ class RunningTurn:
 
     def _say_waiting(self, wait: WaitChunk) -> None:
         log.info("turn.waiting", cause=wait.cause, seconds=round(wait.seconds, 1), **self._facts())
-        self._is_waiting = True
         self._say(wait)
 
-    def _say_answering(self) -> None:
-        self._is_waiting = False
-        self._say(None)
-
     def _say(self, wait: WaitChunk | None) -> None:
+        """Tell the readers that the model is asked again, or that it answers now."""
+        self._waits_for = wait.cause if wait else None
         self._index += 1
         fragment = self._use.renderer.turn_waiting(self.reply, self._index, wait)
         self._use.broker.publish(self.conversation_id, fragment)

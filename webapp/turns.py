@@ -78,24 +78,22 @@ class Turns:
         self._keeper = asyncio.create_task(self._keep(), name="checkpoints")
 
     async def drain(self, grace_seconds: float) -> None:
-        """Begin no more turns, and let running ones end by themselves for a while."""
+        """Begin no more turns; let running ones end by themselves for a while, then interrupt them with their text."""
         self._is_ending = True
         if self._beginnings:
             await asyncio.wait(self._beginnings)
-        tasks = self._tasks()
-        if tasks:
+        if tasks := self._tasks():
             log.info("turns.draining", running=len(tasks), grace_seconds=grace_seconds)
             await asyncio.wait(tasks, timeout=grace_seconds)
-
-    async def close(self, grace_seconds: float) -> None:
-        """Drain, unless that has been done, then interrupt what still runs; its text is kept."""
-        if not self._is_ending:
-            await self.drain(grace_seconds)
         for turn in list(self._running.values()):
             turn.cut(TurnState.INTERRUPTED, "interrupted")
             turn.give_up_saving()
         if tasks := self._tasks():
             await asyncio.wait(tasks)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Drain, and keep no more checkpoints."""
+        await self.drain(grace_seconds)
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])

@@ -15,7 +15,6 @@ from webapp.routes.conversations import show_refusal, without_scripts
 from webapp.services import asking_page, reader, services
 from webapp.transports import ndjson, sse
 
-
 _REFUSALS = (
     errors.PromptRefused,
     errors.TurnRunning,
