@@ -287,7 +287,7 @@ async def test_without_scripts_stop_and_retry_are_forms(
     await upstream.exchanges[0].was_closed.wait()
     assert await reply_text(page) == bare("".join(WORDS[:10]))
     paced.let_all()
-    await page.click("article.reply .end button")
+    await page.get_by_role("button", name="Try again").click()
     await page.wait_for_load_state()
     assert await reply_text(page) == WHOLE
     await expect(page.locator(".early")).to_be_hidden()
