@@ -19,12 +19,10 @@ from webapp.app import create_app
 from webapp.domain import Model, ModelKind, ModelState
 from webapp.model_choice import choose_provider
 from webapp.providers import ChatMessage
-from webapp.security import MAX_HEADER_BYTES
+from webapp.server import allow_open_files, configuration
 from webapp.settings import Settings, read
 from webapp.stores.sql import SqlStore
 
-BYTES_PER_CHAR_IN_JSON = 6
-"""A control character, the longest there, is written as `\\u0000`."""
 _STORE_ADVICE = "Check RILL_DATABASE_URL and RILL_DATA_DIR."
 
 
@@ -47,21 +45,8 @@ def serve() -> None:
         _fail(f"Rill cannot start: {_told(error)} {_STORE_ADVICE}")
     except OSError as error:
         _fail(f"Rill cannot start: its data folder cannot be used ({error}). {_STORE_ADVICE}")
-    config = uvicorn.Config(
-        app,
-        host=settings.rill_host,
-        port=settings.rill_port,
-        http="h11",  # httptools has no limit: it took headers of 30 MB.
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        ws="websockets-sansio",
-        ws_max_size=settings.rill_max_prompt_chars * BYTES_PER_CHAR_IN_JSON + MAX_HEADER_BYTES,
-        forwarded_allow_ips=settings.rill_trusted_proxies,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=3,
-    )
-    server = _Server(config, app, settings.rill_shutdown_grace_seconds)
+    allow_open_files()
+    server = _Server(configuration(app, settings), app, settings.rill_shutdown_grace_seconds)
     server.run()
     if not server.started:
         sys.exit(3)

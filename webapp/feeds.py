@@ -58,15 +58,19 @@ class TurnEnd:
 
 async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationId) -> Snapshot:
     """Read a conversation as it is now. Raises `ConversationNotFound`."""
-    conversation = await _read(turns, owner, conversation_id)
-    if conversation.running is not None and turns.running(conversation_id) is None:
-        # The turn ended while the store was read; or it runs in another process, and its checkpoint is what is known.
+    was_read_before = False
+    while True:
         conversation = await _read(turns, owner, conversation_id)
-    turn, running = turns.running(conversation_id), conversation.running
-    if turn is not None and running is not None and turn.reply.number == running.number:
-        await turn.has_begun.wait()
-        return Snapshot(replace(conversation, messages=(*conversation.messages[:-1], turn.showing)), turn.position)
-    return Snapshot(conversation, _position(conversation))
+        turn, running = turns.running(conversation_id), conversation.running
+        if running is None:
+            return Snapshot(conversation, _position(conversation))
+        if turn is not None and turn.reply.number == running.number:
+            await turn.has_begun.wait()
+            return Snapshot(replace(conversation, messages=(*conversation.messages[:-1], turn.showing)), turn.position)
+        # The turn ended while the store was read; or it runs in another process, and its checkpoint is what is known.
+        if was_read_before and running.rendering is not None:
+            return Snapshot(conversation, _position(conversation))
+        was_read_before = True
 
 
 async def _read(turns: Turns, owner: ReaderId, conversation_id: ConversationId) -> Conversation:

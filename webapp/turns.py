@@ -153,7 +153,9 @@ class Turns:
 
     async def _rendered(self, conversation_id: ConversationId, message: Message) -> Message:
         is_current = message.rendering is not None and message.rendering.version == self.replies.version
-        if message.role is not Role.ASSISTANT or is_current or (message.is_running and self.running(conversation_id)):
+        turn = self.running(conversation_id)
+        runs_here = turn is not None and turn.reply.number == message.number
+        if message.role is not Role.ASSISTANT or is_current or runs_here:
             return message
         rendering = await self.replies.render(message.number, message.text)
         if not message.is_running:

@@ -29,7 +29,7 @@ LAYERS: list[set[str]] = [
     {"running", "turns"},
     {"feeds"},
     {"security", "pages", "services", "prompts", "transports", "routes"},
-    {"model_choice", "app", "cli", "__main__", "__init__"},
+    {"model_choice", "app", "server", "cli", "__main__", "__init__"},
 ]
 """A part may import from the layers above it in this list, from itself, and within a layer what `BESIDE` names."""
 
@@ -44,12 +44,12 @@ BESIDE: dict[str, set[str]] = {
     "transports": {"pages", "prompts", "services"},
     "routes": {"pages", "prompts", "security", "services", "transports"},
     "app": {"model_choice"},
-    "cli": {"app", "model_choice"},
+    "cli": {"app", "model_choice", "server"},
     "__main__": {"cli"},
     "__init__": {"app"},
 }
 
-KNOW_STARLETTE = {"security", "services", "transports", "routes", "app", "cli"}
+KNOW_STARLETTE = {"security", "services", "transports", "routes", "app", "server", "cli"}
 CONCRETE = {"SqlStore", "MemoryBroker", "EndpointProvider", "LocalProvider", "FunctionProvider"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 

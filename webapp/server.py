@@ -1,0 +1,118 @@
+"""How uvicorn serves the app: its limits, and what it has none for, deadlines and half-open connections.
+
+uvicorn waits for ever for the rest of a request, and the kernel for a quarter of an hour for a peer that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from webapp.security import MAX_HEADER_BYTES
+from webapp.settings import Settings
+
+HEAD_SECONDS = 10.0
+"""How long the head of a request may take; a slow phone sends one in a single packet."""
+BODY_SECONDS = 30.0
+"""How long a body may take: the longest prompt there is, over a bad mobile network."""
+UNACKNOWLEDGED_MS = 40_000
+"""After this long without an acknowledgement of what was sent, a peer is gone; pages get a beat every 10 seconds."""
+MANY_FILES = 65_536
+"""Where the system sets no limit to the number of connections."""
+BYTES_PER_CHAR_IN_JSON = 6
+"""A control character, the longest there, is written as `\\u0000`."""
+
+_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
+    """Give the settings under which uvicorn serves an app."""
+    return uvicorn.Config(
+        app,
+        host=settings.rill_host,
+        port=settings.rill_port,
+        http=Http,  # On h11: httptools has no limit, and took headers of 30 MB.
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        ws="websockets-sansio",
+        ws_max_size=settings.rill_max_prompt_chars * BYTES_PER_CHAR_IN_JSON + MAX_HEADER_BYTES,
+        forwarded_allow_ips=settings.rill_trusted_proxies,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        timeout_graceful_shutdown=3,
+    )
+
+
+def allow_open_files() -> None:
+    """Let this process have as many connections as the system allows it, not the few that shells give."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MANY_FILES if hard == resource.RLIM_INFINITY else hard
+        with suppress(ValueError, OSError):  # Some systems have a limit besides the one that they tell.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class Http(H11Protocol):
+    """A connection whose requests have to come in time, and whose peer has to be there."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _awaited: str | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As uvicorn has it.
+        super().connection_made(transport)
+        _notice_dead_peer(transport)
+        self._await("head")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._await(self._missing())
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._await(None)
+        super().handle_websocket_upgrade(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._await(None)
+        super().connection_lost(exc)
+
+    def _missing(self) -> str | None:
+        """Tell what has not come yet of a request that has begun."""
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return None
+        if self.cycle is not None and self.cycle.more_body:
+            return "body"  # Also after an answer that did not wait for it.
+        is_between = self.cycle is None or self.cycle.response_complete
+        return "head" if is_between and self.conn.trailing_data[0] else None
+
+    def _await(self, part: str | None) -> None:
+        """Set the deadline for a part of a request; one that is set already is left as it is."""
+        if part == self._awaited:
+            return
+        self._awaited = part
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if part is not None:
+            seconds = HEAD_SECONDS if part == "head" else BODY_SECONDS
+            self._deadline = self.loop.call_later(seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._missing() is not None or self._awaited == "head":
+            self.transport.write(_TOO_SLOW)
+            self.transport.close()
+
+
+def _notice_dead_peer(transport: Any) -> None:
+    """Have the kernel close a connection whose peer acknowledges nothing."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
