@@ -39,9 +39,29 @@ class Dom:
         """The HTML of the latest reply, without ids and markers; none before there is one."""
         if not self.replies:
             return ""
-        html = self.replies[-1].select(".text")[0].inner_html
-        html = re.sub(r"<(i|template) id=\"r\d+-\d+\"></\1>", "", html)
-        return str(turbohtml.parse_fragment(re.sub(r" id=\"r\d+[bt]\d+\"", "", html), "template").inner_html)
+        return _settled(self.replies[-1].select(".text")[0].inner_html)
+
+    def transcript(self) -> list[str]:
+        """Every message as a reader has it, and what may be done now: in one form whichever way it came to the page."""
+        messages = [_settled(article.html) for article in self.document.select("article.message")]
+        places = [str(place.attrs["id"]) for place in self.document.select('#live > i[id^="after-"]')]
+        return [*messages, *places, _settled(self.document.select("#controls")[0].html)]
+
+    def has_places_to_go_on(self) -> bool:
+        """Whether a reply has markers left in whose place something may come."""
+        return any(re.search(r" id=\"r\d+-\d+\"", reply.html) for reply in self.replies)
+
+    def status(self) -> str:
+        """What the page says of the latest reply, in a word or two."""
+        return self.document.select("#status")[0].text.strip()
+
+    def has(self, selector: str) -> bool:
+        return bool(self.document.select(selector))
+
+    def attribute(self, selector: str, name: str) -> str:
+        """The value of an attribute of the one element that a selector names."""
+        (element,) = self.document.select(selector)
+        return str(element.attrs[name])
 
     def text(self) -> str:
         """The text of the latest reply."""
@@ -50,6 +70,13 @@ class Dom:
     def state(self) -> str:
         """The state of the latest reply's turn."""
         return str(self.replies[-1].select(".end")[0].attrs["data-state"]) if self.replies else "running"
+
+
+def _settled(html: str) -> str:
+    """Give HTML without the ids and markers for what may still come, and without what each page has of its own."""
+    html = re.sub(r"<(i|template) id=\"r\d+-\d+\"></\1>", "", html)
+    html = re.sub(r" (id=\"r\d+[bt]\d+\"|hx-nonce=\"[^\"]*\")", "", html)
+    return str(turbohtml.parse_fragment(html, "template").inner_html)
 
 
 def _swap(target: turbohtml.Element, swap: str, content: list[turbohtml.Node]) -> None:

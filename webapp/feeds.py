@@ -26,10 +26,14 @@ from webapp.turns import Turns
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A conversation as it is at a position of its feed, with a running reply's text so far."""
+    """A conversation as it is at a position of its feed, with a running reply's text so far.
+
+    With `runs_elsewhere` that is the last checkpoint: the turn runs in another process, or is about to begin here.
+    """
 
     conversation: Conversation
     position: Position
+    runs_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationI
             return Snapshot(replace(conversation, messages=(*conversation.messages[:-1], turn.showing)), turn.position)
         # The turn ended while the store was read; or it runs in another process, and its checkpoint is what is known.
         if was_read_before and running.rendering is not None:
-            return Snapshot(conversation, _position(conversation))
+            return Snapshot(conversation, Position(running.number, -1), runs_elsewhere=True)
         was_read_before = True
 
 
@@ -78,8 +82,7 @@ async def _read(turns: Turns, owner: ReaderId, conversation_id: ConversationId) 
 
 
 def _position(conversation: Conversation) -> Position:
-    at_rest = Position.END + conversation.switches
-    return Position(conversation.last_number, 0 if conversation.running else at_rest)
+    return Position(conversation.last_number, Position.END + conversation.switches)
 
 
 async def follow(
@@ -108,7 +111,7 @@ async def _follow(
     turns: Turns, owner: ReaderId, conversation_id: ConversationId, after: Position | None
 ) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
     with turns.broker.subscribe(conversation_id, after) as subscription:
-        position = after or Position(-1, 0)
+        position, now = after or Position(-1, 0), None
         if after is None:
             now = await snapshot(turns, owner, conversation_id)
             position = now.position
@@ -130,7 +133,9 @@ async def _follow(
                     yield now
                 continue
             fresh = [fragment for fragment in fragments if fragment.position > position]
-            if any(fragment.needs_snapshot for fragment in fresh):
+            # A page that shows a turn's checkpoint has no places for what that turn goes on to write.
+            is_due = now is not None and now.runs_elsewhere and bool(fresh)
+            if is_due or any(fragment.needs_snapshot for fragment in fresh):
                 now = await snapshot(turns, owner, conversation_id)
                 position = now.position
                 yield now
