@@ -36,12 +36,37 @@ class Process:
         used = psutil.Process(self.pid).cpu_times()
         return float(used.user + used.system)
 
+    def memory_kb(self) -> float:
+        """Give its resident memory, without that of the processes it has started."""
+        return float(psutil.Process(self.pid).memory_info().rss) / 1024
+
+
+_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+
+
+def are_cores_shared() -> bool:
+    """Tell whether servers and load have to share their cores, as there is one or the system cannot divide them."""
+    return len(_CORES) < 2
+
+
+def pin_load() -> None:
+    """Keep this process, and the model that it starts, off the one core that the servers get."""
+    if not are_cores_shared():
+        os.sched_setaffinity(0, _CORES[1:])
+
+
+def _pin_server() -> None:
+    if not are_cores_shared():
+        os.sched_setaffinity(0, _CORES[:1])
+
 
 @asynccontextmanager
-async def started(arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> AsyncIterator[Process]:
+async def started(
+    arguments: Sequence[str], environ: Mapping[str, str], folder: Path, *, is_server: bool = False
+) -> AsyncIterator[Process]:
     """Run Python with `arguments` in `folder` until the context ends; its output has to tell its address.
 
-    When the benchmark fails, the last lines of the output are printed.
+    `is_server` gives it the servers' core. When the benchmark fails, the last lines of the output are printed.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),
@@ -49,6 +74,7 @@ async def started(arguments: Sequence[str], environ: Mapping[str, str], folder: 
         env=_environment(environ),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=_pin_server if is_server else None,
     )
     lines: deque[str] = deque(maxlen=KEPT_LINES)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -101,20 +127,21 @@ async def baseline(folder: Path, model_url: str) -> AsyncIterator[Process]:
     """The tutorial's server, under the uvicorn settings that Rill chooses for itself."""
     options = "--host 127.0.0.1 --port 0 --loop uvloop --http h11 --ws websockets-sansio --no-access-log"
     arguments = ["-m", "uvicorn", "benchmarks.tutorial_server:app", *options.split()]
-    async with started(arguments, _model(model_url), folder) as process:
+    async with started(arguments, _model(model_url), folder, is_server=True) as process:
         yield process
 
 
 @asynccontextmanager
 async def rill(folder: Path, model_url: str) -> AsyncIterator[Process]:
-    """`rill serve` as an operator runs it, on fresh data."""
+    """`rill serve` as an operator runs it, on fresh data in a folder that need not be there yet."""
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
     settings = {
         "RILL_DATA_DIR": str(folder / "data"),
         "RILL_PORT": "0",
         "RILL_DISCOVER_MODELS": "false",
         "RILL_EMBEDDED_MODEL": "false",
     }
-    async with started(["-m", "webapp", "serve"], {**settings, **_model(model_url)}, folder) as process:
+    async with started(["-m", "webapp", "serve"], {**settings, **_model(model_url)}, folder, is_server=True) as process:
         yield process
 
 
