@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
-from webapp.brokers import Lagged
+from webapp.brokers import Lagged, Subscription
+from webapp.deadlines import Deadline
 from webapp.domain import (
     BegunTurn,
     Conversation,
@@ -117,31 +118,35 @@ async def _follow(
             position = now.position
             yield now
         loop = asyncio.get_running_loop()
-        next_beat = loop.time() + BEAT_SECONDS
         while True:
-            try:
-                async with asyncio.timeout_at(next_beat):
-                    fragments = await subscription.next()
-            except TimeoutError:
-                next_beat = loop.time() + BEAT_SECONDS
-                yield Beat()
-                continue
-            except Lagged:
-                now = await snapshot(turns, owner, conversation_id)
-                if now.position != position:
-                    position = now.position
-                    yield now
-                continue
-            fresh = [fragment for fragment in fragments if fragment.position > position]
-            # A page that shows a turn's checkpoint has no places for what that turn goes on to write.
-            is_due = now is not None and now.runs_elsewhere and bool(fresh)
-            if is_due or any(fragment.needs_snapshot for fragment in fresh):
-                now = await snapshot(turns, owner, conversation_id)
-                position = now.position
-                yield now
-            elif fresh:
-                position = fresh[-1].position
-                yield fresh
+            next_beat = loop.time() + BEAT_SECONDS
+            with suppress(TimeoutError):
+                async with Deadline() as deadline:
+                    while loop.time() < next_beat:
+                        deadline.set(next_beat)
+                        fresh = await _next(subscription, position)
+                        # Whoever is given an item may take longer for it than there is to the next beat.
+                        deadline.clear()
+                        if fresh is None or (fresh and now is not None and now.runs_elsewhere):
+                            # A page that shows a turn's checkpoint has no places for what that turn goes on to write.
+                            now = await snapshot(turns, owner, conversation_id)
+                            if now.position != position:
+                                position = now.position
+                                yield now
+                        elif fresh:
+                            position = fresh[-1].position
+                            yield fresh
+            yield Beat()
+
+
+async def _next(subscription: Subscription, position: Position) -> Sequence[Fragment] | None:
+    """Wait for the next fragments after a position; give nothing where a snapshot has to take their place."""
+    try:
+        fragments = await subscription.next()
+    except Lagged:
+        return None
+    fresh = [fragment for fragment in fragments if fragment.position > position]
+    return None if any(fragment.needs_snapshot for fragment in fresh) else fresh
 
 
 def follow_reply(

@@ -95,7 +95,7 @@ class RunningTurn:
         self._has_ended = False
         self._waits_for: str | None = None
         self._cleaner = TextCleaner()
-        self._flush_timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.Handle | None = None
         self._last_flush = float("-inf")
         self._cut: tuple[TurnState, str | None] | None = None
         self._pump: asyncio.Task[FinishReason | None] | None = None
@@ -219,13 +219,18 @@ class RunningTurn:
         self._flush_soon()
 
     def _flush_soon(self) -> None:
-        """Publish what has come: at once, or when the least time since the last time has passed."""
+        """Publish what has come: at once, or when the least time since the last time has passed.
+
+        Chunks that arrived together are published together, unless each is asked for by itself.
+        """
         if self._flush_timer is not None or self._has_ended or not self.has_begun.is_set():
             return
         loop = asyncio.get_running_loop()
         due = self._last_flush + self._flush_seconds
-        if loop.time() >= due:
+        if not self._flush_seconds:
             self._flush()
+        elif loop.time() >= due:
+            self._flush_timer = loop.call_soon(self._flush)
         else:
             self._flush_timer = loop.call_at(due, self._flush)
 

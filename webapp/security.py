@@ -7,13 +7,14 @@ import hmac
 import os
 import re
 import secrets
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
-from itsdangerous import BadSignature, Signer
+from itsdangerous import BadSignature, TimestampSigner
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
@@ -23,7 +24,7 @@ from webapp.domain import ReaderId
 
 COOKIE = "rill_reader"
 COOKIE_SECONDS = 400 * 24 * 3600
-"""The longest life that browsers give a cookie."""
+"""The longest life that browsers give a cookie; a copy that was kept for longer is worth nothing either."""
 
 MAX_HEADER_BYTES = 16_384
 """More than any browser sends with our one cookie. A server's own limit lets a head pass that comes in one piece."""
@@ -132,15 +133,16 @@ def is_origin_allowed(headers: Headers, scheme: str, allowed: Iterable[str]) -> 
 class Guard:
     """Refuses foreign hosts and origins, knows the reader, and puts the security headers on every answer.
 
-    Pure ASGI, because it has to see WebSocket handshakes too. The reader's id is in `scope["state"]["reader"]`; a new
-    reader gets a cookie once somebody has asked for it (`webapp.services.reader`), so not for a static file.
+    Pure ASGI, because it has to see WebSocket handshakes too. The reader's id is in `scope["state"]["reader"]`. A new
+    reader, or one whose cookie is past half its life, gets a cookie once somebody has asked who it is
+    (`webapp.services.reader`), so not with a static file.
     """
 
     def __init__(
         self, app: ASGIApp, *, secret: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
     ) -> None:
         self._app = app
-        self._signer = Signer(secret, salt="reader", digest_method=hashlib.sha256)
+        self._signer = TimestampSigner(secret, salt="reader", digest_method=hashlib.sha256)
         self._hosts, self._origins = allowed_hosts, allowed_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -149,19 +151,19 @@ class Guard:
             return
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
-        new_reader: ReaderId | None = None
+        cookie_for: ReaderId | None = None
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
-                self._add_headers(message, scope, new_reader if state.get("is_reader_known") else None)
+                self._add_headers(message, scope, cookie_for if state.get("is_reader_known") else None)
             await send(message)
 
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        state["reader"], is_new = self._reader(HTTPConnection(scope))
-        new_reader = state["reader"] if is_new else None
+        state["reader"], needs_cookie = self._reader(HTTPConnection(scope))
+        cookie_for = state["reader"] if needs_cookie else None
         await self._app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
@@ -180,18 +182,25 @@ class Guard:
         return None
 
     def _reader(self, connection: HTTPConnection) -> tuple[ReaderId, bool]:
+        """Tell who asks, and whether they need a cookie: their first, or one whose life begins anew."""
         value = connection.cookies.get(self._cookie_name(connection.scope), "")
         try:
-            return ReaderId(self._signer.unsign(value).decode()), False
+            known, signed_at = self._signer.unsign(value, return_timestamp=True)
+            reader = ReaderId(known.decode())
         except (BadSignature, UnicodeError):
-            return ReaderId(secrets.token_hex(16)), True
+            return _new_reader(), True
+        age_seconds = time.time() - signed_at.timestamp()
+        if age_seconds > COOKIE_SECONDS:
+            return _new_reader(), True
+        # One from the future is ours as well: this machine's clock was wrong, which is no reason to lose a reader.
+        return reader, not 0 <= age_seconds <= COOKIE_SECONDS / 2
 
-    def _add_headers(self, message: Message, scope: Scope, new_reader: ReaderId | None) -> None:
+    def _add_headers(self, message: Message, scope: Scope, cookie_for: ReaderId | None) -> None:
         headers = MutableHeaders(scope=message)
         for name, value in DEFAULT_HEADERS.items():
             headers.setdefault(name, value)
-        if new_reader is not None:
-            headers.append("set-cookie", self._cookie(scope, new_reader))
+        if cookie_for is not None:
+            headers.append("set-cookie", self._cookie(scope, cookie_for))
 
     def _cookie(self, scope: Scope, reader: ReaderId) -> str:
         value = self._signer.sign(reader).decode()
@@ -201,6 +210,10 @@ class Guard:
 
     def _cookie_name(self, scope: Scope) -> str:
         return f"__Host-{COOKIE}" if _is_secure(scope) else COOKIE
+
+
+def _new_reader() -> ReaderId:
+    return ReaderId(secrets.token_hex(16))
 
 
 def _head_bytes(scope: Scope) -> int:

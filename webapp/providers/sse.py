@@ -39,6 +39,20 @@ class EventStreamParser:
 
     def feed(self, piece: bytes) -> list[UpstreamEvent]:
         """Take the next bytes; give the events that they complete. Raises `EventTooLarge`."""
+        return self._whole_events(piece) or self._feed_lines(piece)
+
+    def _whole_events(self, piece: bytes) -> list[UpstreamEvent] | None:
+        """Read what model services mostly send: nothing but whole events of one line of data each."""
+        if self._partial_bytes or self._data or self._name or not piece.endswith(b"\n\n") or b"\r" in piece:
+            return None
+        parts = piece[:-2].split(b"\n\n")
+        for part in parts:
+            if not part.startswith(b"data: ") or b"\n" in part or len(part) > MAX_EVENT_BYTES:
+                return None
+        self._is_first_line = False
+        return [UpstreamEvent("", part[6:]) for part in parts]
+
+    def _feed_lines(self, piece: bytes) -> list[UpstreamEvent]:
         self._partial.append(piece)
         self._partial_bytes += len(piece)
         if self._partial_bytes > MAX_EVENT_BYTES:

@@ -15,6 +15,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from webapp import errors
+from webapp.deadlines import Deadline
 from webapp.domain import ConversationId, ReaderId
 from webapp.feeds import Beat, Snapshot, follow
 from webapp.pages import Page, new_request_id
@@ -54,31 +55,35 @@ class ConversationSocket:
     async def _send_feed(self) -> None:
         render = self._services.renderer.render
         opened = render("fragments/socket_opened.html", page=self._page)
-        async with aclosing(follow(self._services.turns, self._reader, self._conversation_id)) as feed:
+        async with (
+            Deadline() as deadline,
+            aclosing(follow(self._services.turns, self._reader, self._conversation_id)) as feed,
+        ):
             async for item in feed:
                 if isinstance(item, Beat):
-                    await self._send(render("fragments/beat.html"))
+                    await self._send(render("fragments/beat.html"), deadline)
                 elif isinstance(item, Snapshot):
                     snapshot = self._services.renderer.snapshot(
                         item.conversation, self._page.since, self._page.switches
                     )
-                    await self._send(opened + snapshot)
+                    await self._send(opened + snapshot, deadline)
                     opened = ""
                 else:
                     # Each by itself: htmx looks up the targets of a whole message before it applies any of it.
                     for fragment in item:
-                        await self._send(fragment.html)
+                        await self._send(fragment.html, deadline)
 
     async def _receive_prompts(self) -> None:
-        while True:
-            try:
-                # A binary frame has no text; Starlette would answer it with a KeyError.
-                message = await self._websocket.receive()
-                if message["type"] == "websocket.disconnect":
-                    return
-                await self._send(await self._answer(message.get("text")))
-            except errors.RillError as error:
-                await self._send(self._refusal(error))
+        async with Deadline() as deadline:
+            # A binary frame has no text; Starlette would answer it with a KeyError.
+            while (message := await self._websocket.receive())["type"] != "websocket.disconnect":
+                await self._send(await self._reaction(message.get("text")), deadline)
+
+    async def _reaction(self, frame: str | None) -> str:
+        try:
+            return await self._answer(frame)
+        except errors.RillError as error:
+            return self._refusal(error)
 
     async def _answer(self, frame: str | None) -> str:
         sent = read_prompt(read_frame(frame))
@@ -92,11 +97,11 @@ class ConversationSocket:
     def _refusal(self, error: errors.RillError) -> str:
         return self._services.renderer.render("fragments/refusal.html", page=self._page, notice=error.sentence)
 
-    async def _send(self, html: str) -> None:
-        if not html:
-            return
-        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+    async def _send(self, html: str, deadline: Deadline) -> None:
+        if html:
+            deadline.allow(SEND_TIMEOUT_SECONDS)
             await self._websocket.send_text(html)
+            deadline.clear()
 
 
 def read_frame(frame: str | None) -> dict[str, object]:
