@@ -29,8 +29,8 @@ async def begun(reader: httpx.AsyncClient, model: ScriptedUpstream, words: int) 
     """A conversation whose reply has come to so many words and goes on as the test lets it."""
     gated = Gated(model, *WORDS)
     async with asking(reader) as (path, events):
-        gated.let(words)
         for _ in range(words):
+            gated.let()
             await anext(events)
         yield path, gated
         gated.let_all()

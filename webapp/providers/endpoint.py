@@ -142,18 +142,17 @@ class EndpointProvider:
             async with aclosing(_body(response.http_response)) as pieces:
                 async for piece in pieces:
                     read_at = loop.time()
-                    events = parser.feed(piece)
-                    for number, event in enumerate(events, start=1):
-                        if event.data == b"[DONE]":
-                            return
-                        text, finish = _read(event)
-                        if text:
-                            yield TextChunk(text)
-                        if finish is not None:
-                            deadline.clear()
-                            await _read_rest(pieces, parser, events[number:])
-                            yield FinishChunk(finish)
-                            return
+                    said = _read(parser.feed(piece))
+                    for text in self._pace.together(said.texts):
+                        yield TextChunk(text)
+                    if said.error is not None:
+                        raise said.error
+                    if said.finish is not None:
+                        deadline.clear()
+                        await _read_rest(pieces, parser, said.rest)
+                        yield FinishChunk(said.finish)
+                    if said.is_over:
+                        return
                     if self._pace.rest_seconds:
                         await self._pace.rest(read_at)
 
@@ -176,7 +175,35 @@ async def _read_rest(
                 events = parser.feed(await anext(pieces))
 
 
-def _read(event: UpstreamEvent) -> tuple[str, FinishReason | None]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the events of one piece say: their texts, and how the reply ends then, if it does."""
+
+    texts: Sequence[str]
+    finish: FinishReason | None = None
+    error: errors.RillError | None = None
+    is_over: bool = False
+    rest: Sequence[UpstreamEvent] = ()
+
+
+def _read(events: Sequence[UpstreamEvent]) -> _Said:
+    """Read events that came together."""
+    texts: list[str] = []
+    for number, event in enumerate(events, start=1):
+        if event.data == b"[DONE]":
+            return _Said(texts, is_over=True)
+        try:
+            text, finish = _read_event(event)
+        except errors.RillError as error:
+            return _Said(texts, error=error)
+        if text:
+            texts.append(text)
+        if finish is not None:
+            return _Said(texts, finish, is_over=True, rest=events[number:])
+    return _Said(texts)
+
+
+def _read_event(event: UpstreamEvent) -> tuple[str, FinishReason | None]:
     """Read one event's text and finish reason; raise for an error that came inside the stream."""
     body = _decode(event.data)
     if not isinstance(body, dict) or event.name == "error" or body.get("error"):

@@ -59,7 +59,7 @@ class TutorialSocket:
 
     async def _answer(self, frame: str | None) -> None:
         sent = read_prompt(read_frame(frame))
-        # Every chunk of the model's is passed on by itself, as these clients expect it.
+        # Chunks are passed on as they come, as these clients expect it; see `webapp.pace` for a busy process.
         begun = await self._services.turns.begin(
             self._reader, self._conversation_id, sent.text, sent.request_id, flush_seconds=0.0
         )

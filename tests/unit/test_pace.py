@@ -1,0 +1,88 @@
+"""How long chunks are left on the network: by how busy the process is, and how late."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.fakes import until
+from webapp import pace
+from webapp.pace import BUSY_REST_SECONDS, LATE_REST_SECONDS, Pace
+
+AT_EASE = (0.1, 0.0)
+BUSY = (0.7, 0.004)
+LATE = (0.5, 0.03)
+
+
+def noted(*looks: tuple[float, float]) -> Pace:
+    made = Pace()
+    for look in looks:
+        made.note(*look)
+    return made
+
+
+def test_a_process_that_has_time_takes_each_chunk_at_once() -> None:
+    assert noted(*[AT_EASE] * 100).rest_seconds == 0
+
+
+def test_a_busy_process_rests_for_two_chunks_at_most() -> None:
+    assert noted(*[BUSY] * 10).rest_seconds > 0
+    assert noted(*[BUSY] * 100).rest_seconds == BUSY_REST_SECONDS
+
+
+def test_one_moment_of_work_does_not_make_a_process_busy() -> None:
+    assert noted(AT_EASE, BUSY, BUSY, LATE, AT_EASE).rest_seconds == 0
+
+
+def test_chunks_that_came_together_stay_apart_unless_the_process_is_busy() -> None:
+    assert noted(AT_EASE).together(["One", " two"]) == ["One", " two"]
+    assert noted(*[LATE] * 100).together(["One", " two"]) == ["One two"]
+    assert noted(*[LATE] * 100).together([]) == []
+
+
+def test_a_process_that_is_late_rests_longer() -> None:
+    assert noted(*[LATE] * 100).rest_seconds == LATE_REST_SECONDS
+
+
+def test_what_is_between_busy_and_at_ease_changes_nothing() -> None:
+    assert noted(*[LATE] * 100, *[(0.45, 0.0)] * 100).rest_seconds == LATE_REST_SECONDS
+
+
+def test_being_in_time_again_does_not_make_a_long_rest_longer() -> None:
+    assert noted(*[LATE] * 100, *[BUSY] * 100).rest_seconds == LATE_REST_SECONDS
+
+
+def test_a_rest_ends_slowly_when_there_is_time_again() -> None:
+    after = noted(*[BUSY] * 100, *[AT_EASE] * 15)
+
+    assert 0.5 * BUSY_REST_SECONDS < after.rest_seconds < BUSY_REST_SECONDS
+    for _ in range(100):
+        after.note(*AT_EASE)
+    assert after.rest_seconds == 0
+
+
+async def test_a_loop_that_works_all_the_time_is_noticed_while_a_stream_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "LOOK_SECONDS", 0.001)
+    made = Pace()
+
+    def is_resting() -> bool:
+        until_then = time.thread_time() + 0.03
+        while time.thread_time() < until_then:
+            pass
+        return made.rest_seconds > 0
+
+    with made.stream():
+        await until(is_resting, "a rest")
+    await until(lambda: made.rest_seconds == 0, "no rest without streams")
+
+
+async def test_a_rest_counts_from_when_the_chunk_was_read() -> None:
+    made = noted(*[LATE] * 100)
+    loop = asyncio.get_running_loop()
+    read_at = loop.time()
+
+    await made.rest(read_at)
+
+    assert loop.time() >= read_at + made.rest_seconds
