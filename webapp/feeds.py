@@ -87,36 +87,28 @@ def _position(conversation: Conversation) -> Position:
 
 
 async def follow(
-    turns: Turns, owner: ReaderId, conversation_id: ConversationId, after: Position | None = None
+    turns: Turns,
+    owner: ReaderId,
+    conversation_id: ConversationId,
+    after: Position | None = None,
+    *,
+    is_allowed: bool = False,
 ) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
     """Follow a conversation for ever: a snapshot first, then fragments in order, each at most once, and beats.
 
     With `after`, the snapshot is left out if everything since that position is still at hand. A reader too slow for
-    the feed gets a fresh snapshot. Raises `ConversationNotFound` at the first step.
+    the feed gets a fresh snapshot. Raises `ConversationNotFound` at the first step; not if it is known that the owner
+    `is_allowed` to follow. It keeps nothing of what it gave: readers wait for hours, and are many.
     """
-    if after is not None:
+    if after is not None and not is_allowed:
         await turns.store.conversation(owner, conversation_id)  # A snapshot would have asked by itself.
-    async with aclosing(_follow(turns, owner, conversation_id, after)) as feed:
-        async for item in feed:
-            yield item
-
-
-def follow_turn(
-    turns: Turns, owner: ReaderId, begun: BegunTurn
-) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
-    """Follow a feed from the first fragment of a turn that this owner has just begun."""
-    return _follow(turns, owner, begun.conversation.id, Position(begun.reply.number, -1))
-
-
-async def _follow(
-    turns: Turns, owner: ReaderId, conversation_id: ConversationId, after: Position | None
-) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
     with turns.broker.subscribe(conversation_id, after) as subscription:
-        position, now = after or Position(-1, 0), None
+        position, is_behind = after or Position(-1, 0), False
         if after is None:
             now = await snapshot(turns, owner, conversation_id)
-            position = now.position
+            position, is_behind = now.position, now.runs_elsewhere
             yield now
+            del now
         loop = asyncio.get_running_loop()
         while True:
             next_beat = loop.time() + BEAT_SECONDS
@@ -127,16 +119,25 @@ async def _follow(
                         fresh = await _next(subscription, position)
                         # Whoever is given an item may take longer for it than there is to the next beat.
                         deadline.clear()
-                        if fresh is None or (fresh and now is not None and now.runs_elsewhere):
+                        if fresh is None or (fresh and is_behind):
                             # A page that shows a turn's checkpoint has no places for what that turn goes on to write.
                             now = await snapshot(turns, owner, conversation_id)
                             if now.position != position:
-                                position = now.position
+                                position, is_behind = now.position, now.runs_elsewhere
                                 yield now
+                            del now
                         elif fresh:
                             position = fresh[-1].position
                             yield fresh
+                        del fresh
             yield Beat()
+
+
+def follow_turn(
+    turns: Turns, owner: ReaderId, begun: BegunTurn
+) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
+    """Follow a feed from the first fragment of a turn that this owner has just begun."""
+    return follow(turns, owner, begun.conversation.id, Position(begun.reply.number, -1), is_allowed=True)
 
 
 async def _next(subscription: Subscription, position: Position) -> Sequence[Fragment] | None:

@@ -1,4 +1,4 @@
-"""How uvicorn serves the app: its limits, and what it has none for, deadlines and half-open connections.
+"""How uvicorn serves the app: its limits, and what it has none for, deadlines, half-open connections, floods of frames.
 
 uvicorn waits for ever for the rest of a request, and the kernel for a quarter of an hour for a peer that is gone.
 """
@@ -15,7 +15,10 @@ import h11
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode, Frame
 
+from webapp.compression import DeflateFactory
 from webapp.security import MAX_HEADER_BYTES
 from webapp.settings import Settings
 
@@ -29,6 +32,8 @@ MANY_FILES = 65_536
 """Where the system sets no limit to the number of connections."""
 BYTES_PER_CHAR_IN_JSON = 6
 """A control character, the longest there, is written as `\\u0000`."""
+MAX_FRAGMENTS = 1024
+"""Of one message, which browsers send in a few. Fragments without data count towards no limit of bytes."""
 
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
@@ -41,7 +46,7 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
         port=settings.rill_port,
         http=Http,  # On h11: httptools has no limit, and took headers of 30 MB.
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        ws="websockets-sansio",
+        ws=Socket,
         ws_max_size=settings.rill_max_prompt_chars * BYTES_PER_CHAR_IN_JSON + MAX_HEADER_BYTES,
         forwarded_allow_ips=settings.rill_trusted_proxies,
         server_header=False,
@@ -110,6 +115,63 @@ class Http(H11Protocol):
         if self._missing() is not None or self._awaited == "head":
             self.transport.write(_TOO_SLOW)
             self.transport.close()
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """A WebSocket whose peer can make it neither keep much, nor log what was sent.
+
+    Where uvicorn has no bound of its own, nothing is read while the peer takes nothing: each ping is owed a pong.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.conn.available_extensions = [DeflateFactory()]
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if not self.writable.is_set():
+            self.transport.pause_reading()  # uvicorn goes on reading with each message that is taken.
+        return message
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # With a refusal; uvicorn would log it as an error of the app's.
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) < MAX_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self._refuse(CloseCode.MESSAGE_TOO_BIG)
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf_8(b"".join(self.frames)):
+            # uvicorn closes with the same code, but logs the whole message, in which a prompt may stand.
+            self._refuse(CloseCode.INVALID_DATA)
+            return
+        super().send_receive_event_to_app()
+
+    def _refuse(self, code: CloseCode) -> None:
+        self.frames = []
+        self.conn.send_close(code)
+        self.handle_parser_exception()
+
+
+def _is_utf_8(message: bytes) -> bool:
+    try:
+        message.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _notice_dead_peer(transport: Any) -> None:

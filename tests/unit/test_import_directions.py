@@ -12,7 +12,7 @@ from tests.fakes import ROOT
 PACKAGE = ROOT / "webapp"
 
 LAYERS: list[set[str]] = [
-    {"domain", "errors", "ids", "text", "deadlines", "pace"},
+    {"domain", "errors", "ids", "text", "deadlines", "pace", "compression"},
     {
         "settings",
         "logs",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 
 import structlog
@@ -16,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from webapp import errors
 from webapp.deadlines import Deadline
-from webapp.domain import ConversationId, ReaderId
+from webapp.domain import ConversationId, Fragment, ReaderId
 from webapp.feeds import Beat, Snapshot, follow
 from webapp.pages import Page, new_request_id
 from webapp.prompts import read_prompt
@@ -36,6 +37,7 @@ class ConversationSocket:
             raise ValueError("only a conversation has a socket")
         self._websocket, self._services, self._reader, self._page = websocket, services, reader, page
         self._conversation_id: ConversationId = page.conversation_id
+        self._has_opened = False
 
     async def run(self) -> None:
         """Serve the accepted socket until the reader leaves, is too slow, or the server ends."""
@@ -53,25 +55,29 @@ class ConversationSocket:
                 raise outcome
 
     async def _send_feed(self) -> None:
-        render = self._services.renderer.render
-        opened = render("fragments/socket_opened.html", page=self._page)
         async with (
             Deadline() as deadline,
             aclosing(follow(self._services.turns, self._reader, self._conversation_id)) as feed,
         ):
             async for item in feed:
-                if isinstance(item, Beat):
-                    await self._send(render("fragments/beat.html"), deadline)
-                elif isinstance(item, Snapshot):
-                    snapshot = self._services.renderer.snapshot(
-                        item.conversation, self._page.since, self._page.switches
-                    )
-                    await self._send(opened + snapshot, deadline)
-                    opened = ""
-                else:
-                    # Each by itself: htmx looks up the targets of a whole message before it applies any of it.
-                    for fragment in item:
-                        await self._send(fragment.html, deadline)
+                await self._send_item(item, deadline)
+                del item  # It would stay until the next one, and readers wait for hours.
+
+    async def _send_item(self, item: Snapshot | Sequence[Fragment] | Beat, deadline: Deadline) -> None:
+        for html in self._messages(item):
+            await self._send(html, deadline)
+
+    def _messages(self, item: Snapshot | Sequence[Fragment] | Beat) -> Iterator[str]:
+        renderer = self._services.renderer
+        if isinstance(item, Beat):
+            yield renderer.render("fragments/beat.html")
+        elif isinstance(item, Snapshot):
+            opened = "" if self._has_opened else renderer.render("fragments/socket_opened.html", page=self._page)
+            self._has_opened = True
+            yield opened + renderer.snapshot(item.conversation, self._page.since, self._page.switches)
+        else:
+            # Each by itself: htmx looks up the targets of a whole message before it applies any of it.
+            yield from (fragment.html for fragment in item)
 
     async def _receive_prompts(self) -> None:
         async with Deadline() as deadline:
