@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 PORT ?=
 
-.PHONY: run test check bench clean help
+.PHONY: run test check bench soak clean help
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -25,6 +25,9 @@ check: $(VENV)/.developer  ## Check format, lint and types
 bench: $(VENV)/.developer  ## Compare with the tutorial's server, and Markdown with rendering it again
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.markdown
+
+soak: $(VENV)/.developer  ## Let readers, networks and the server go through faults for ten minutes, and compare
+	$(BIN)/python -m tests.soak
 
 clean:  ## Remove the virtual environment and everything made in it
 	rm -rf $(VENV) .mypy_cache .ruff_cache
