@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -272,3 +273,44 @@ class TestBeingToldToStop:
                 await server.end(signal.SIGINT)
 
             assert "Traceback" not in server.output
+
+
+async def test_a_reply_that_floods_does_not_hold_up_the_words_of_another(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    words = [f"word{number} " for number in range(20)]
+    allowed, is_enough, is_flooding = asyncio.Semaphore(0), asyncio.Event(), asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        if exchange.prompt == "Flood":
+            while not is_enough.is_set():
+                await exchange.chunk("A flood of *words* without any end.\n\n" * 20)
+                is_flooding.set()
+        else:
+            for word in words:
+                await allowed.acquire()
+                await exchange.chunk(word)
+        await exchange.finish()
+
+    upstream.script = script
+    async with (
+        reading(tmp_path, upstream, RILL_MAX_REPLY_CHARS="20000000", RILL_SHUTDOWN_GRACE_SECONDS="0") as reader,
+        asking(reader, "Flood") as (_, flood),
+    ):
+        taking = asyncio.create_task(_all(flood))
+        await is_flooding.wait()
+
+        async with asking(reader, "Words") as (_, told):
+            for word in words:
+                allowed.release()
+                assert (await anext(told))["content"] == word
+                assert not taking.done()
+            is_enough.set()
+            assert (await anext(told))["type"] == "done"
+        taking.cancel()
+        await asyncio.wait([taking])
+
+
+async def _all(told: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [event async for event in told]
