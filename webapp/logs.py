@@ -30,7 +30,7 @@ def configure(level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_words, renderer],
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
@@ -49,3 +49,19 @@ def configure(level: str) -> None:
         "uvicorn.access",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def describe(error: BaseException) -> str:
+    """Name an error's type and place; its message may quote a prompt."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else ""
+    return type(error).__name__ + place
+
+
+def _without_words(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Give only the type and the place of the error that a library logs."""
+    exc_info = event.pop("exc_info", None)
+    error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    return {**event, "error": describe(error)} if isinstance(error, BaseException) else event

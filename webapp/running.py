@@ -29,6 +29,7 @@ from webapp.domain import (
     TurnState,
     WaitChunk,
 )
+from webapp.logs import describe
 from webapp.markdown import Op
 from webapp.providers import ChatMessage, Provider
 from webapp.rendering import Renderer
@@ -271,7 +272,7 @@ class RunningTurn:
             return TurnState.FAILED, error.cause
         if error is not None:
             # The message may quote the prompt, so only the type and the place are logged.
-            log.error("turn.failed", cause="internal", detail=_describe(error), **self._facts())
+            log.error("turn.failed", cause="internal", detail=describe(error), **self._facts())
             return TurnState.FAILED, "internal"
         return self._cut or self._finished(pump.result())
 
@@ -333,11 +334,3 @@ class RunningTurn:
 
     def _facts(self) -> dict[str, object]:
         return {"conversation": self.conversation_id[:6], "reply": self.reply.number}
-
-
-def _describe(error: BaseException) -> str:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f" at {frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else ""
-    return type(error).__name__ + place

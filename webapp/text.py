@@ -6,6 +6,8 @@ import re
 
 # Control characters have no meaning in HTML and are refused by validators; a lone surrogate cannot be encoded.
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+# An emblem's flag is a black flag, tags, and the tag that ends it.
+_TAGS = re.compile("(\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f)|[\U000e0000-\U000e007f]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -41,3 +43,8 @@ def clean(text: str) -> str:
         return text
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return _CONTROL.sub("", text)
+
+
+def without_tags(text: str) -> str:
+    """Drop tag characters, which a model reads and no page shows; those of a flag stay."""
+    return _TAGS.sub(r"\1", text)

@@ -23,7 +23,7 @@ from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.running import RunningTurn, TurnLimits, TurnParts
 from webapp.stores import Store
-from webapp.text import clean
+from webapp.text import clean, without_tags
 
 log = structlog.get_logger()
 
@@ -198,7 +198,7 @@ class Turns:
         return begun
 
     def _accept(self, prompt: str) -> str:
-        prompt = clean(prompt).strip()
+        prompt = without_tags(clean(prompt)).strip()
         if not prompt:
             raise errors.PromptEmpty
         if len(prompt) > self.limits.max_prompt_chars:

@@ -148,7 +148,7 @@ async def test_a_readers_cookie_is_kept_from_scripts_and_other_sites(reader: htt
     (cookie,) = (await reader.get("/")).headers.get_list("set-cookie")
 
     name, *attributes = cookie.split("; ")
-    assert re.fullmatch(r"rill_reader=[0-9a-f]{32}\.[\w-]+", name)
+    assert re.fullmatch(r"rill_reader=[0-9a-f]{32}(\.[\w-]+){2}", name)
     assert set(attributes) == {"Path=/", "Max-Age=34560000", "HttpOnly", "SameSite=Lax"}
     assert "set-cookie" not in (await reader.get("/")).headers
 
@@ -176,12 +176,12 @@ async def test_a_forged_cookie_makes_a_new_reader(
     rill: RillServer, reader: httpx.AsyncClient, stranger: httpx.AsyncClient, path: str, how: str
 ) -> None:
     value, other = reader.cookies["rill_reader"], stranger.cookies["rill_reader"]
-    id_, signature = value.split(".")
+    id_, signed_at, signature = value.split(".")
     forged = {
         "no signature": id_,
-        "another's signature": f"{id_}.{other.split('.')[1]}",
-        "another reader": f"{'0' * 32}.{signature}",
-        "another secret": f"{id_}.{'A' * len(signature)}",
+        "another's signature": f"{id_}.{signed_at}.{other.split('.')[2]}",
+        "another reader": f"{'0' * 32}.{signed_at}.{signature}",
+        "another secret": f"{id_}.{signed_at}.{'A' * len(signature)}",
         "rubbish": '".%00é; rill_reader=x',
     }[how]
     async with new_reader(rill) as forger:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from webapp.text import TextCleaner, clean
+from webapp.text import TextCleaner, clean, without_tags
 
 HIGH, LOW = chr(0xD83D), chr(0xDC19)
 ALPHABET = [
@@ -86,3 +86,14 @@ def test_only_the_last_character_is_ever_held_back() -> None:
     assert cleaner.feed("line\r") == "line"
     assert cleaner.feed("x") == "\nx"
     assert cleaner.end() == ""
+
+
+def tagged(word: str) -> str:
+    return "".join(chr(0xE0000 + ord(letter)) for letter in word)
+
+
+def test_tags_that_no_page_shows_are_dropped_and_flags_stay() -> None:
+    scotland = "\U0001f3f4" + tagged("gbsct") + "\U000e007f"
+
+    assert without_tags(f"Hello{tagged('obey')}, {scotland}!") == f"Hello, {scotland}!"
+    assert without_tags(f"\U0001f3f4{tagged('obey')}") == "\U0001f3f4"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +34,9 @@ _AFTER_FINISH_SECONDS = 1.0
 """How long to wait for the rest of a stream (usage, `[DONE]`) once the reply is known to be whole."""
 _AFTER_DONE_SECONDS = 0.05
 """How long to wait for the end of the body, which mostly comes along with `[DONE]`: a new connection costs more."""
+_MAX_ERROR_BYTES = 16_384
+_MAX_LIST_BYTES = 4_194_304
+"""The longest list of models that is known has 0.7 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,9 @@ class EndpointProvider:
                 # Without a cap on idle connections the pool crawls after a burst (measured).
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
                 follow_redirects=True,
+                # Words compress badly one by one, and what is not compressed cannot be a bomb.
+                headers={"Accept-Encoding": "identity"},
+                event_hooks={"response": [_bound]},
                 trust_env=trust_env,
             ),
         )
@@ -120,7 +126,10 @@ class EndpointProvider:
     async def _list_models(self) -> list[str]:
         with _translated():
             async with asyncio.timeout(self._timeouts.connect * 2):
-                listed = await self._client.models.list()
+                try:
+                    listed = await self._client.models.list()
+                except (ValueError, RecursionError) as error:
+                    raise errors.NotAChatEndpoint(detail="the list of models is no JSON") from error
         if not hasattr(listed, "data") or not isinstance(listed.data, list):
             raise errors.NotAChatEndpoint(detail="the list of models is not in OpenAI's form")
         return [str(model.id) for model in listed.data]
@@ -155,6 +164,32 @@ class EndpointProvider:
                         return
                     if self._pace.rest_seconds:
                         await self._pace.rest(read_at)
+
+
+async def _bound(response: httpx2.Response) -> None:
+    """Have no more than its beginning read of an answer that is no stream: the SDK reads each of those whole."""
+    if not response.is_success:
+        response.stream = _Beginning(response.stream, _MAX_ERROR_BYTES)
+    elif response.request.method == "GET":
+        response.stream = _Beginning(response.stream, _MAX_LIST_BYTES)
+
+
+class _Beginning(httpx2.AsyncByteStream):
+    """A body that ends after a number of bytes, whatever comes."""
+
+    def __init__(self, stream: Any, most_bytes: int) -> None:
+        self._stream, self._most_bytes = stream, most_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = self._most_bytes
+        async for piece in self._stream:
+            yield piece[:left]
+            left -= len(piece)
+            if left <= 0:
+                return
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _body(response: httpx2.Response) -> AsyncGenerator[bytes, None]:

@@ -55,12 +55,13 @@ class EventStreamParser:
     def _feed_lines(self, piece: bytes) -> list[UpstreamEvent]:
         self._partial.append(piece)
         self._partial_bytes += len(piece)
+        lines: list[bytes] = []
+        if b"\n" in piece or b"\r" in piece or self._ends_in_carriage_return():
+            *lines, rest = _LINE_END.split(b"".join(self._partial))
+            self._partial, self._partial_bytes = [rest], len(rest)
+        # A piece may be larger than an event: compressed bodies come in pieces of this very size.
         if self._partial_bytes > MAX_EVENT_BYTES:
             raise EventTooLarge
-        if b"\n" not in piece and b"\r" not in piece and not self._ends_in_carriage_return():
-            return []
-        *lines, rest = _LINE_END.split(b"".join(self._partial))
-        self._partial, self._partial_bytes = [rest], len(rest)
         return [event for line in lines if (event := self._take(line)) is not None]
 
     def _ends_in_carriage_return(self) -> bool:
@@ -75,7 +76,7 @@ class EventStreamParser:
         value = value.removeprefix(b" ")
         if field == b"data":
             self._data.append(value)
-            self._data_bytes += len(value)
+            self._data_bytes += len(value) + 1  # With its line end, so that empty lines are not for nothing.
             if self._data_bytes > MAX_EVENT_BYTES:
                 raise EventTooLarge
         elif field == b"event":
