@@ -11,6 +11,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route, WebSocketRoute
 
 from webapp import errors
@@ -64,6 +65,7 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
             404: answers.not_found,
             405: answers.method_not_allowed,
             400: answers.bad_request,
+            ClientDisconnect: answers.left,
             Exception: answers.failed,
         },
         lifespan=_lifespan(settings, secret, provider),

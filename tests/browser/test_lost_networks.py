@@ -19,7 +19,7 @@ from tests.dom import Dom
 from tests.fakes import Network, RillServer, ScriptedUpstream, network
 
 FIRST_SEED = int(os.environ.get("RILL_LUCK_SEED", "1"))
-BATCHES, BATCH = 6, 5
+BATCHES, BATCH = 6, 4
 EVENTS = 8
 
 

@@ -298,6 +298,24 @@ async def test_a_head_with_a_line_that_is_none_sets_nothing(reader: httpx.AsyncC
     assert b"\r\nx-injected" not in answer.lower()
 
 
+@pytest.mark.parametrize(
+    "media_type", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
+async def test_whoever_leaves_in_the_middle_of_a_body_is_no_error_of_ours(
+    reader: httpx.AsyncClient, path: str, media_type: str
+) -> None:
+    head = (
+        f"POST {path}/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: 99\r\n\r\n"
+    )
+    async with wire(port(reader)) as opened:
+        await opened.send(head.encode() + b"prompt=Hel")
+        assert (await reader.get(path)).status_code == 200
+
+        opened.abort()
+
+    assert await prompts_of(reader, path) == ["First"]
+
+
 async def test_requests_sent_at_once_are_not_answered_faster_than_the_answers_are_taken(
     rill: RillServer, reader: httpx.AsyncClient, path: str
 ) -> None:

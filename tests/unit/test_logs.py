@@ -13,16 +13,16 @@ PROMPT = "a secret prompt \ud800"
 
 
 @pytest.fixture
-def configured(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+def restored() -> Iterator[None]:
     handlers, level = list(logging.root.handlers), logging.root.level
-    logs.configure("info")
     yield
-    logging.root.handlers, logging.root.level = handlers, level
+    logging.root.handlers[:], logging.root.level = handlers, level
 
 
 def test_an_error_is_named_with_its_place_and_without_its_words(
-    configured: None, capsys: pytest.CaptureFixture[str]
+    restored: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    logs.configure("info")
     try:
         PROMPT.encode()
     except UnicodeEncodeError:

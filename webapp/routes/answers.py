@@ -84,6 +84,11 @@ async def bad_request(request: Request, error: Exception) -> Response:
     return await refused(request, errors.BadRequest())
 
 
+async def left(_request: Request, _error: Exception) -> Response:
+    """Answer somebody who left before the whole request had come, so nobody; that is no fault of ours."""
+    return Response(status_code=400)
+
+
 async def failed(request: Request, error: Exception) -> Response:
     """Answer for a fault of our own; the server logs it. This runs outside the `Guard`, so it brings the headers."""
     sentence = errors.RillError.sentence
