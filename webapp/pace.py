@@ -19,6 +19,8 @@ SHORTEST_REST_SECONDS = 0.04
 """A shorter one would save nothing."""
 
 LOOK_SECONDS = 0.05
+DRY_SECONDS = 0.01
+"""Who waits longer than this for a piece, and than a loop that is late makes anybody wait, has read all there is."""
 BUSY, IDLE = 0.6, 0.3
 """Shares of the time that the event loop works. Resting halves its work: the second has to be half of the first."""
 LATE_SECONDS, IN_TIME_SECONDS = 0.02, 0.005
@@ -52,9 +54,11 @@ class Pace:
 
     async def rest(self, since: float) -> None:
         """Wait until the present rest is over that began at a time of the loop's clock."""
-        seconds = since + self.rest_seconds - asyncio.get_running_loop().time()
-        if seconds > 0:
-            await asyncio.sleep(seconds)
+        await asyncio.sleep(max(0.0, since + self.rest_seconds - asyncio.get_running_loop().time()))
+
+    def is_due(self, waited_seconds: float) -> bool:
+        """Tell whether to rest after a piece that came after so long: while more is there, it would only pile up."""
+        return self.rest_seconds > 0 and waited_seconds > DRY_SECONDS + 2 * self._late
 
     def together(self, texts: Sequence[str]) -> Sequence[str]:
         """Make one of texts that were taken together, where that saves time which the process has not."""

@@ -86,9 +86,11 @@ class _Story:
         page = await self._end_of_turn()
         while page.state() != "finished" and tries:
             tries -= 1
+            self._life.stage = "trying again"
             await self._visit.try_again(page, continues=tries == 0)
             page = await self._end_of_turn()
         for _ in range(self._plan.switches):
+            self._life.stage = "showing another branch"
             # Some pages miss it, and find it when they are back.
             self._visit.network.cut()
             if await self._visit.page_through(page):

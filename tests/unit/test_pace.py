@@ -7,9 +7,12 @@ import time
 
 import pytest
 
-from tests.fakes import until
+from tests.fakes import Exchange, ScriptedUpstream, until
 from webapp import pace
+from webapp.domain import ModelKind, TextChunk
 from webapp.pace import BUSY_REST_SECONDS, LATE_REST_SECONDS, Pace
+from webapp.providers import ChatMessage
+from webapp.providers.endpoint import EndpointProvider
 
 AT_EASE = (0.1, 0.0)
 BUSY = (0.7, 0.004)
@@ -34,6 +37,43 @@ def test_a_busy_process_rests_for_two_chunks_at_most() -> None:
 
 def test_one_moment_of_work_does_not_make_a_process_busy() -> None:
     assert noted(AT_EASE, BUSY, BUSY, LATE, AT_EASE).rest_seconds == 0
+
+
+def test_a_process_that_is_busy_rests_only_when_it_has_read_all_there_is() -> None:
+    busy, late = noted(*[BUSY] * 100), noted(*[LATE] * 100)
+
+    assert (busy.is_due(0.001), busy.is_due(0.04)) == (False, True)
+    assert (late.is_due(0.04), late.is_due(0.1)) == (False, True)
+    assert not noted(AT_EASE).is_due(10)
+
+
+async def test_a_model_that_writes_faster_than_the_process_rests_is_read_without_rests(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests = 0
+
+    async def counted(self: Pace, since: float) -> None:
+        nonlocal rests
+        rests += 1
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head()
+        for number in range(300):
+            await exchange.chunk(f"word{number} ")
+        await exchange.finish()
+
+    monkeypatch.setattr(Pace, "rest", counted)
+    monkeypatch.setattr(Pace, "rest_seconds", property(lambda self: 0.1, lambda self, value: None), raising=False)
+    upstream.script = script
+    provider = EndpointProvider(
+        base_url=upstream.base_url, api_key="k", model_name="m", kind=ModelKind.ENDPOINT, where="here", trust_env=False
+    )
+
+    chunks = [chunk async for chunk in provider.stream([ChatMessage(role="user", content="Hello")])]
+    await provider.close()
+
+    assert "".join(chunk.text for chunk in chunks if isinstance(chunk, TextChunk)).count("word") == 300
+    assert rests < 30
 
 
 def test_chunks_that_came_together_stay_apart_unless_the_process_is_busy() -> None:

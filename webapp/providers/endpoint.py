@@ -149,6 +149,7 @@ class EndpointProvider:
                 raise errors.NotAChatEndpoint(detail=f"status {response.status_code} with {media_type}")
             parser, loop = EventStreamParser(), asyncio.get_running_loop()
             async with aclosing(_body(response.http_response)) as pieces:
+                waiting_since = loop.time()
                 async for piece in pieces:
                     read_at = loop.time()
                     said = _read(parser.feed(piece))
@@ -162,8 +163,9 @@ class EndpointProvider:
                         yield FinishChunk(said.finish)
                     if said.is_over:
                         return
-                    if self._pace.rest_seconds:
+                    if self._pace.is_due(read_at - waiting_since):
                         await self._pace.rest(read_at)
+                    waiting_since = loop.time()
 
 
 async def _bound(response: httpx2.Response) -> None:

@@ -97,6 +97,8 @@ class SqlStore:
         self._writer = writing(self._engine)
         # Waiting here is fair and wakes at once; SQLite's own waiting is a race of sleeps.
         self._one_writer: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_embedded else nullcontext()
+        # All but the urgent ones queue here: at most one of them stands before a checkpoint, however many prompts come.
+        self._door: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_embedded else nullcontext()
         self._calls: set[asyncio.Task[Any]] = set()
         self._is_open = False
 
@@ -207,7 +209,7 @@ class SqlStore:
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         if not checkpoints:
             return
-        async with self._writing() as connection:
+        async with self._writing(is_urgent=True) as connection:
             running = await _running_among(connection, {point.conversation_id for point in checkpoints})
             alive = [point for point in checkpoints if (point.conversation_id, point.number) in running]
             if alive:
@@ -236,7 +238,7 @@ class SqlStore:
             .values(state=TurnState.INTERRUPTED, cause="interrupted")
             .returning(messages)
         )
-        async with self._writing() as connection:
+        async with self._writing(is_urgent=True) as connection:
             ended = [
                 (ConversationId(row.conversation_id), _as_message(row))
                 for row in (await connection.execute(interrupt)).all()
@@ -253,10 +255,12 @@ class SqlStore:
                 yield connection
 
     @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+    async def _writing(self, *, is_urgent: bool = False) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction that writes; of those that wait for that, urgent ones come first."""
         self._require_open()
+        door = nullcontext() if is_urgent else self._door
         with database_errors(self._url):
-            async with self._one_writer, self._writer.begin() as connection:
+            async with door, self._one_writer, self._writer.begin() as connection:
                 yield connection
 
     def _require_open(self) -> None:
