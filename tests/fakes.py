@@ -313,10 +313,12 @@ class Network:
             gate = self._sockets_flowing if writer in self._socket_writers else self._flowing
             pumps = [self._pump(reader, up_writer, gate), self._pump(up_reader, writer, gate)]
             tasks = [asyncio.create_task(pump) for pump in pumps]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._writers.discard(up_writer)
             up_writer.transport.abort()

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from webapp.brokers import Lagged, Subscription
 from webapp.deadlines import Deadline
@@ -116,19 +117,19 @@ async def follow(
                 async with Deadline() as deadline:
                     while loop.time() < next_beat:
                         deadline.set(next_beat)
-                        fresh = await _next(subscription, position)
+                        fresh, is_due = await _next(subscription, position)
                         # Whoever is given an item may take longer for it than there is to the next beat.
                         deadline.clear()
-                        if fresh is None or (fresh and is_behind):
+                        if fresh and not is_behind:
+                            position = fresh[-1].position
+                            yield fresh
+                        if is_due or (fresh and is_behind):
                             # A page that shows a turn's checkpoint has no places for what that turn goes on to write.
                             now = await snapshot(turns, owner, conversation_id)
                             if now.position != position:
                                 position, is_behind = now.position, now.runs_elsewhere
                                 yield now
                             del now
-                        elif fresh:
-                            position = fresh[-1].position
-                            yield fresh
                         del fresh
             yield Beat()
 
@@ -140,14 +141,15 @@ def follow_turn(
     return follow(turns, owner, begun.conversation.id, Position(begun.reply.number, -1), is_allowed=True)
 
 
-async def _next(subscription: Subscription, position: Position) -> Sequence[Fragment] | None:
-    """Wait for the next fragments after a position; give nothing where a snapshot has to take their place."""
+async def _next(subscription: Subscription, position: Position) -> tuple[Sequence[Fragment], bool]:
+    """Wait for the next fragments after a position, and tell whether a snapshot has to take the place of the rest."""
     try:
         fragments = await subscription.next()
     except Lagged:
-        return None
+        return (), True
     fresh = [fragment for fragment in fragments if fragment.position > position]
-    return None if any(fragment.needs_snapshot for fragment in fresh) else fresh
+    shown = list(takewhile(lambda fragment: not fragment.needs_snapshot, fresh))
+    return shown, len(shown) < len(fresh)
 
 
 def follow_reply(

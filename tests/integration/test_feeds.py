@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,23 @@ async def test_a_snapshot_and_what_follows_it_are_the_whole_reply(turns: Turns, 
         await asyncio.gather(*readers)
 
     assert seen == ["".join(words)] * len(readers)
+
+
+async def test_a_reader_who_is_behind_is_told_the_end_before_another_branch_is_shown(turns: Turns, pen: Pen) -> None:
+    conversation_id, number = await begin(turns)
+    async with aclosing(follow(turns, ADA, conversation_id)) as feed:
+        await next_of(feed)
+        pen.write("One", None)
+        await until(lambda: turns.running(conversation_id) is None, "the turn to end")
+        conversation = await turns.store.conversation(ADA, conversation_id)
+        shown = Renderer(ROOT / "templates").branch_shown(replace(conversation, switches=1))
+        turns.broker.publish(conversation_id, shown)
+
+        told = await next_of(feed)
+
+    assert isinstance(told, list)
+    assert "".join(fragment.text for fragment in told) == "One"
+    assert (told[-1].position.turn, told[-1].kind) == (number, FragmentKind.ENDED)
 
 
 async def test_a_reply_is_followed_from_its_first_character_whenever_one_comes(turns: Turns, pen: Pen) -> None:
