@@ -17,12 +17,15 @@ class Deadline:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timeout = asyncio.timeout(None)
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._is_over = False
         self._due = self._next_look = NEVER
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Deadline:
-        await self._timeout.__aenter__()
+        self._task = asyncio.current_task()
+        self._cancelling = self._task.cancelling() if self._task else 0
         return self
 
     async def __aexit__(
@@ -30,7 +33,10 @@ class Deadline:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._timeout.__aexit__(kind, error, traceback)
+        if self._is_over and self._task is not None:
+            is_ours = self._task.uncancel() <= self._cancelling
+            if is_ours and kind is not None and issubclass(kind, asyncio.CancelledError):
+                raise TimeoutError from error
 
     def allow(self, seconds: float) -> None:
         """Let what is waited for take this long from now on."""
@@ -54,7 +60,10 @@ class Deadline:
     def _look(self) -> None:
         self._timer, self._next_look = None, NEVER
         now = self._loop.time()
-        if now >= self._due:
-            self._timeout.reschedule(now)
+        if now >= self._due and self._task is not None:
+            # At once, while the block still waits: `asyncio.timeout` would do it one turn of the loop later, when what
+            # was waited for may have come, and whoever was given it would be cancelled.
+            self._is_over = True
+            self._task.cancel()
         elif self._due < NEVER:
             self._look_at(self._due)
