@@ -104,7 +104,7 @@ def test_a_rest_ends_slowly_when_there_is_time_again() -> None:
 
 
 async def test_a_loop_that_works_all_the_time_is_noticed_while_a_stream_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(pace, "LOOK_SECONDS", 0.02)
     made = Pace()
 
     def is_resting() -> bool:
