@@ -17,6 +17,15 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
     await service.stop()
 
 
+@pytest.fixture(scope="module")
+async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
+    """A model service for all tests of a module."""
+    service = ScriptedUpstream()
+    await service.start()
+    yield service
+    await service.stop()
+
+
 @pytest.fixture
 async def server(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[RillServer]:
     """`rill serve` with the scripted model service behind it."""

@@ -27,25 +27,19 @@ HOSTILE = "<b>&amp; \"quotes\" 'and' </textarea></title></script><!-- -->\n\n<hx
 
 
 @pytest.fixture(scope="module")
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    service = ScriptedUpstream()
-    await service.start()
-    yield service
-    await service.stop()
-
-
-@pytest.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream) -> AsyncIterator[RillServer]:
-    async with rill_server(tmp_path_factory.mktemp("rill"), OPENAI_BASE_URL=upstream.base_url) as running:
+async def server(
+    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
+) -> AsyncIterator[RillServer]:
+    async with rill_server(tmp_path_factory.mktemp("rill"), OPENAI_BASE_URL=shared_upstream.base_url) as running:
         yield running
 
 
 @pytest.fixture
-async def reader(server: RillServer, upstream: ScriptedUpstream) -> AsyncIterator[httpx.AsyncClient]:
-    upstream.script = ScriptedUpstream().script
+async def reader(server: RillServer, shared_upstream: ScriptedUpstream) -> AsyncIterator[httpx.AsyncClient]:
+    shared_upstream.script = ScriptedUpstream().script
     async with new_reader(server) as client:
         yield client
-    await upstream.break_off()
+    await shared_upstream.break_off()
 
 
 def is_sound(html: str) -> turbohtml.Document:
@@ -104,8 +98,8 @@ async def test_a_page_with_a_conversation(reader: httpx.AsyncClient) -> None:
     is_sound((await reader.get("/")).text)
 
 
-async def test_a_page_with_a_running_reply(reader: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
-    gated = Gated(upstream, HOSTILE)
+async def test_a_page_with_a_running_reply(reader: httpx.AsyncClient, shared_upstream: ScriptedUpstream) -> None:
+    gated = Gated(shared_upstream, HOSTILE)
     async with asking(reader, HOSTILE) as (path, events):
         gated.let()
         await anext(events)
@@ -121,16 +115,16 @@ async def test_a_page_with_a_running_reply(reader: httpx.AsyncClient, upstream: 
 
 @pytest.mark.parametrize("end", ["failed", "stopped", "length"])
 async def test_a_page_with_a_reply_that_is_not_whole(
-    reader: httpx.AsyncClient, upstream: ScriptedUpstream, end: str
+    reader: httpx.AsyncClient, shared_upstream: ScriptedUpstream, end: str
 ) -> None:
-    gated = Gated(upstream, HOSTILE)
+    gated = Gated(shared_upstream, HOSTILE)
     if end == "length":
-        upstream.script = lambda exchange: exchange.reply(HOSTILE, reason="length")
+        shared_upstream.script = lambda exchange: exchange.reply(HOSTILE, reason="length")
     async with asking(reader) as (path, events):
         gated.let()
         await anext(events)
         if end == "failed":
-            await upstream.break_off()
+            await shared_upstream.break_off()
         if end == "stopped":
             await reader.delete(f"{path}/turn")
         assert [event["type"] async for event in events][-1] in {"done", "error"}
@@ -141,8 +135,10 @@ async def test_a_page_with_a_reply_that_is_not_whole(
     assert page.select("article.reply .end")
 
 
-async def test_a_page_that_streams_without_scripts(reader: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
-    gated = Gated(upstream, HOSTILE, "one ", HOSTILE)
+async def test_a_page_that_streams_without_scripts(
+    reader: httpx.AsyncClient, shared_upstream: ScriptedUpstream
+) -> None:
+    gated = Gated(shared_upstream, HOSTILE, "one ", HOSTILE)
     path = (await reader.post("/messages", data={"prompt": HOSTILE})).headers["location"]
     whole = ""
     async with reader.stream("GET", path) as answer:
@@ -166,7 +162,9 @@ async def test_an_error_page(reader: httpx.AsyncClient, method: str, url: str, s
     assert page.select("a[href='/']")
 
 
-async def test_frames_of_a_socket_are_sound_fragments(reader: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
+async def test_frames_of_a_socket_are_sound_fragments(
+    reader: httpx.AsyncClient, shared_upstream: ScriptedUpstream
+) -> None:
     path = (await ask(reader, HOSTILE)).path
     frames = []
     async with socket(reader, f"{path}/stream") as websocket:

@@ -50,17 +50,11 @@ DAY = 24 * 3600
 
 
 @pytest.fixture(scope="module")
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    service = ScriptedUpstream()
-    await service.start()
-    yield service
-    await service.stop()
-
-
-@pytest.fixture(scope="module")
-async def rill(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream) -> AsyncIterator[RillServer]:
+async def rill(
+    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
+) -> AsyncIterator[RillServer]:
     settings = {"RILL_MAX_PROMPT_CHARS": str(MAX_PROMPT_CHARS), "RILL_SECRET": SECRET, "RILL_FLUSH_MS": "0"}
-    model = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "k"}
+    model = {"OPENAI_BASE_URL": shared_upstream.base_url, "OPENAI_API_KEY": "k"}
     async with rill_server(tmp_path_factory.mktemp("rill"), **model, **settings, **GIVES_BACK) as running:
         yield running
 
@@ -113,7 +107,7 @@ ODD_TEXTS = {
 @pytest.mark.parametrize("name", ODD_TEXTS)
 @pytest.mark.parametrize("way", ["request", "socket"])
 async def test_an_odd_text_is_stored_and_asked_without_what_no_page_can_show(
-    reader: httpx.AsyncClient, upstream: ScriptedUpstream, path: str, name: str, way: str
+    reader: httpx.AsyncClient, shared_upstream: ScriptedUpstream, path: str, name: str, way: str
 ) -> None:
     sent, kept = ODD_TEXTS[name]
     if way == "socket" and b"\xed" in sent:
@@ -126,22 +120,22 @@ async def test_an_odd_text_is_stored_and_asked_without_what_no_page_can_show(
         async with socket(reader, f"{path}/stream") as chat:
             await chat.send(body.decode())
             await page_with(reader, path, ENDED)
-            await until(lambda: upstream.exchanges[-1].prompt != "First", "the model to be asked")
+            await until(lambda: shared_upstream.exchanges[-1].prompt != "First", "the model to be asked")
 
     await page_with(reader, path, 'id="m4"')
     assert await prompts_of(reader, path) == ["First", kept]
-    assert upstream.exchanges[-1].prompt == kept
+    assert shared_upstream.exchanges[-1].prompt == kept
 
 
 TAGGED = "Hello" + "".join(chr(0xE0000 + ord(letter)) for letter in "obey me")
 
 
 async def test_tag_characters_reach_neither_the_model_nor_the_page(
-    reader: httpx.AsyncClient, upstream: ScriptedUpstream, path: str
+    reader: httpx.AsyncClient, shared_upstream: ScriptedUpstream, path: str
 ) -> None:
     await ask(reader, TAGGED, path)
 
-    assert (await prompts_of(reader, path))[-1] == upstream.exchanges[-1].prompt == "Hello"
+    assert (await prompts_of(reader, path))[-1] == shared_upstream.exchanges[-1].prompt == "Hello"
 
 
 @pytest.mark.parametrize(
@@ -553,10 +547,10 @@ async def test_another_readers_request_id_opens_another_conversation(
 
 
 async def test_a_server_without_files_left_goes_on_and_serves_again_once_there_are_some(
-    tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, shared_upstream: ScriptedUpstream
 ) -> None:
     async with (
-        rill_server(tmp_path, OPENAI_BASE_URL=upstream.base_url, OPENAI_API_KEY="k") as server,
+        rill_server(tmp_path, OPENAI_BASE_URL=shared_upstream.base_url, OPENAI_API_KEY="k") as server,
         new_reader(server) as reader,
     ):
         path = (await ask(reader)).path

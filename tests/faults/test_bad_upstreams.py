@@ -28,22 +28,16 @@ PARTLY = "Partly told"
 
 
 @pytest.fixture(scope="module")
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    service = ScriptedUpstream()
-    await service.start()
-    yield service
-    await service.stop()
-
-
-@pytest.fixture(scope="module")
-async def rill(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream) -> AsyncIterator[RillServer]:
+async def rill(
+    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
+) -> AsyncIterator[RillServer]:
     limits = {
         "RILL_FIRST_CHUNK_SECONDS": str(SECONDS),
         "RILL_SILENCE_SECONDS": str(SECONDS),
         "RILL_BUSY_RETRIES": "0",
         "RILL_MAX_REPLY_CHARS": str(MAX_REPLY_CHARS),
     }
-    model = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "k", "RILL_MODEL": "scripted-1"}
+    model = {"OPENAI_BASE_URL": shared_upstream.base_url, "OPENAI_API_KEY": "k", "RILL_MODEL": "scripted-1"}
     async with rill_server(tmp_path_factory.mktemp("rill"), **model, **limits, **GIVES_BACK) as running:
         yield running
 
@@ -226,15 +220,15 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 async def test_a_reader_is_told_what_happened_and_keeps_what_was_written(
-    rill: RillServer, upstream: ScriptedUpstream, reader: httpx.AsyncClient, name: str
+    rill: RillServer, shared_upstream: ScriptedUpstream, reader: httpx.AsyncClient, name: str
 ) -> None:
     case = CASES[name]
-    usual, upstream.script = upstream.script, case.script
+    usual, shared_upstream.script = shared_upstream.script, case.script
 
     async with Peak(rill) as peak:
         told = await ask(reader)
 
-    upstream.script = usual
+    shared_upstream.script = usual
     assert told.text == case.kept
     assert told.end.get("cause") == case.cause
     page = Dom((await reader.get(told.path)).text)
@@ -247,13 +241,15 @@ async def test_a_reader_is_told_what_happened_and_keeps_what_was_written(
     assert "level=error" not in rill.output
 
 
-async def test_a_model_that_sends_too_much_is_stopped(upstream: ScriptedUpstream, reader: httpx.AsyncClient) -> None:
-    usual, upstream.script = upstream.script, CASES["an endless reply"].script
+async def test_a_model_that_sends_too_much_is_stopped(
+    shared_upstream: ScriptedUpstream, reader: httpx.AsyncClient
+) -> None:
+    usual, shared_upstream.script = shared_upstream.script, CASES["an endless reply"].script
 
     await ask(reader)
 
-    upstream.script = usual
-    await until(upstream.exchanges[-1].was_closed.is_set, "the model's connection to be closed")
+    shared_upstream.script = usual
+    await until(shared_upstream.exchanges[-1].was_closed.is_set, "the model's connection to be closed")
 
 
 async def test_a_list_of_models_without_end_is_given_up(tmp_path: Path) -> None:

@@ -135,9 +135,9 @@ class SlowReader:
 class LongReply:
     """A reply that begins at once, and grows by very much when the test lets it."""
 
-    def __init__(self, upstream: ScriptedUpstream) -> None:
+    def __init__(self, shared_upstream: ScriptedUpstream) -> None:
         self._go = asyncio.Event()
-        upstream.script = self._script
+        shared_upstream.script = self._script
 
     def let(self) -> None:
         self._go.set()
@@ -196,16 +196,10 @@ async def follow_to_the_end(reader: httpx.AsyncClient, path: str, at_each: list[
 
 
 @pytest.fixture(scope="module")
-async def upstream() -> AsyncIterator[ScriptedUpstream]:
-    service = ScriptedUpstream()
-    await service.start()
-    yield service
-    await service.stop()
-
-
-@pytest.fixture(scope="module")
-async def rill(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream) -> AsyncIterator[RillServer]:
-    model = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "k", "RILL_MAX_REPLY_CHARS": "10000000"}
+async def rill(
+    tmp_path_factory: pytest.TempPathFactory, shared_upstream: ScriptedUpstream
+) -> AsyncIterator[RillServer]:
+    model = {"OPENAI_BASE_URL": shared_upstream.base_url, "OPENAI_API_KEY": "k", "RILL_MAX_REPLY_CHARS": "10000000"}
     async with rill_server(tmp_path_factory.mktemp("rill"), **model, **GIVES_BACK) as running:
         yield running
 
@@ -219,10 +213,10 @@ async def reader(rill: RillServer) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.mark.timeout(240)
 async def test_slow_readers_cost_little_delay_nobody_and_are_right_in_the_end(
-    rill: RillServer, upstream: ScriptedUpstream, reader: httpx.AsyncClient
+    rill: RillServer, shared_upstream: ScriptedUpstream, reader: httpx.AsyncClient
 ) -> None:
-    without_slow_ones = [await memory_after_a_reply(rill, upstream, reader) for _ in range(3)]
-    reply = LongReply(upstream)
+    without_slow_ones = [await memory_after_a_reply(rill, shared_upstream, reader) for _ in range(3)]
+    reply = LongReply(shared_upstream)
     path = await asked(reader)
     async with AsyncExitStack() as stack:
         # Two of each kind on each transport.
@@ -247,9 +241,9 @@ async def test_slow_readers_cost_little_delay_nobody_and_are_right_in_the_end(
             assert one.largest_message_chars > SENT_BYTES
 
 
-async def memory_after_a_reply(rill: RillServer, upstream: ScriptedUpstream, reader: httpx.AsyncClient) -> int:
+async def memory_after_a_reply(rill: RillServer, shared_upstream: ScriptedUpstream, reader: httpx.AsyncClient) -> int:
     """Have a long reply written while nobody is slow."""
-    reply = LongReply(upstream)
+    reply = LongReply(shared_upstream)
     path = await asked(reader)
     reply.let()
     await follow_to_the_end(reader, path, [])
@@ -258,9 +252,9 @@ async def memory_after_a_reply(rill: RillServer, upstream: ScriptedUpstream, rea
 
 @pytest.mark.timeout(240)
 async def test_whoever_takes_nothing_for_long_is_let_go_and_comes_back_to_the_whole_reply(
-    rill: RillServer, upstream: ScriptedUpstream, reader: httpx.AsyncClient
+    rill: RillServer, shared_upstream: ScriptedUpstream, reader: httpx.AsyncClient
 ) -> None:
-    reply = LongReply(upstream)
+    reply = LongReply(shared_upstream)
     path = await asked(reader)
     async with AsyncExitStack() as stack:
         slow = [await stack.enter_async_context(slow_reader(reader, name, path, None)) for name in TRANSPORTS]

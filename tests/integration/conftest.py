@@ -14,14 +14,6 @@ KEY = "sk-test-canary-key"
 
 
 @pytest.fixture(scope="module")
-async def shared_upstream() -> AsyncIterator[ScriptedUpstream]:
-    service = ScriptedUpstream()
-    await service.start()
-    yield service
-    await service.stop()
-
-
-@pytest.fixture(scope="module")
 def settings() -> dict[str, str]:
     """What a module's server is started with besides the model; modules override it."""
     return {}
