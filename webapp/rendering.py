@@ -80,6 +80,9 @@ class Renderer:
             TurnState=TurnState,
         )
         self.environment.filters.update(status=status_line, can_continue=can_continue, wait_sentence=wait_sentence)
+        # All of them now: a server that has no files left to open still has to send its readers fragments.
+        for name in self.environment.list_templates(extensions=["html"]):
+            self.environment.get_template(name)
 
     def render(self, template: str, **context: object) -> str:
         """Render a template by its path below the templates folder, such as `fragments/notice.html`."""
