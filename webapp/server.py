@@ -28,6 +28,8 @@ BODY_SECONDS = 30.0
 """How long a body may take: the longest prompt there is, over a bad mobile network."""
 UNACKNOWLEDGED_MS = 40_000
 """After this long without an acknowledgement of what was sent, a peer is gone; pages get a beat every 10 seconds."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies and programs keep an idle connection: who keeps it longer sends into one that is being closed."""
 MANY_FILES = 65_536
 """Where the system sets no limit to the number of connections."""
 BYTES_PER_CHAR_IN_JSON = 6
@@ -52,6 +54,7 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
         server_header=False,
         access_log=False,
         log_config=None,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=3,
     )
 

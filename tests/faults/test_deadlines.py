@@ -54,6 +54,8 @@ async def test_slow_and_dead_peers_are_let_go_and_others_stay(tmp_path: Path, up
         path = (await ask(reader)).path
         gated = Gated(upstream, "Still ", "there")
         await reader.post(f"{path}/messages", data={"prompt": "Hello"})
+        idle = await connection(server)
+        await _is_answered(*idle)
         async with socket(reader, f"{path}/stream") as well, following(reader, path) as (_, events):
             await well.recv()
             await anext(events)
@@ -65,12 +67,22 @@ async def test_slow_and_dead_peers_are_let_go_and_others_stay(tmp_path: Path, up
                 _is_noticed(server, reader, path),
             )
 
+            await _is_answered(*idle)
+            idle[1].close()
             gated.let_all()
             while "there" not in str(await well.recv()):
                 pass
             while "there" not in (await anext(events)).data:
                 pass
         assert "Traceback" not in server.output
+
+
+async def _is_answered(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+    outgoing.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    head = await incoming.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+    await incoming.readexactly(int(length.partition(b":")[2]))
 
 
 async def _is_refused(server: RillServer, beginning: bytes) -> None:
