@@ -6,6 +6,7 @@ uvicorn waits for ever for the rest of a request, and the kernel for a quarter o
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 from contextlib import suppress
@@ -68,6 +69,12 @@ def allow_open_files() -> None:
         wanted = MANY_FILES if hard == resource.RLIM_INFINITY else hard
         with suppress(ValueError, OSError):  # Some systems have a limit besides the one that they tell.
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def spare_garbage_collector() -> None:
+    """Have collections look only at what comes from now on: what the start has made stays, and took 0.1 s each time."""
+    gc.collect()
+    gc.freeze()
 
 
 class Http(H11Protocol):

@@ -83,7 +83,7 @@ class EndpointSource:
         await exchange.head()
         await exchange.chunk("Well, ")
         if word == "fail":
-            exchange.reset()
+            await exchange.event({"error": {"code": "out_of_memory"}})
             return
         await exchange.was_closed.wait()
         self.ended += 1

@@ -193,16 +193,11 @@ CASES = {
     "a line without end in the head": Case(
         endless_head(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 1000), "endpoint_unreachable"
     ),
-    "heads without end": Case(endless_head(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000), "endpoint_silent"),
     "another protocol": Case(endless_head(b"SSH-2.0-OpenSSH_9.9\r\n", b"\x00" * 1000), "endpoint_unreachable"),
-    "a piece without a size": Case(
-        body(chunk_of(b"%x" % len(BEGUN), BEGUN), b"zz\r\n", **CHUNKED), "broken_reply", PARTLY
-    ),
-    "a piece of no size that there is": Case(
-        body(chunk_of(b"%x" % len(BEGUN), BEGUN), b"f" * 30 + b"\r\n", FINISH, **CHUNKED), "broken_reply", PARTLY
-    ),
+    "a piece without a size": Case(body(b"zz\r\n", **CHUNKED), "endpoint_silent"),
+    "a piece of no size that there is": Case(body(b"f" * 30 + b"\r\n", FINISH, **CHUNKED), "endpoint_silent"),
     "a body that is longer than was said": Case(
-        body(BEGUN + FINISH, Content_Length=str(len(BEGUN))), "broken_reply", PARTLY
+        body(BEGUN, FINISH, Content_Length=str(len(BEGUN))), "broken_reply", PARTLY
     ),
     "a body that is shorter than was said": Case(body(BEGUN, Content_Length="100000"), "broken_reply", PARTLY),
     "numbers that are none": Case(

@@ -15,7 +15,7 @@ from webapp.providers import ChatMessage
 from webapp.providers.endpoint import EndpointProvider
 
 AT_EASE = (0.1, 0.0)
-BUSY = (0.7, 0.004)
+BUSY = (0.95, 0.004)
 LATE = (0.5, 0.03)
 
 
@@ -31,20 +31,25 @@ def test_a_process_that_has_time_takes_each_chunk_at_once() -> None:
 
 
 def test_a_busy_process_rests_for_two_chunks_at_most() -> None:
-    assert noted(*[BUSY] * 10).rest_seconds > 0
+    assert noted(*[BUSY] * 20).rest_seconds > 0
     assert noted(*[BUSY] * 100).rest_seconds == BUSY_REST_SECONDS
+
+
+def test_a_rest_stays_as_it_is_once_it_leaves_the_process_as_much_work_as_it_may_have() -> None:
+    assert noted(*[BUSY] * 20, *[(pace.BUSY, 0.0)] * 40).rest_seconds == pytest.approx(
+        noted(*[BUSY] * 20, *[(pace.BUSY, 0.0)] * 400).rest_seconds, rel=0.01
+    )
 
 
 def test_one_moment_of_work_does_not_make_a_process_busy() -> None:
     assert noted(AT_EASE, BUSY, BUSY, LATE, AT_EASE).rest_seconds == 0
 
 
-def test_a_process_that_is_busy_rests_only_when_it_has_read_all_there_is() -> None:
-    busy, late = noted(*[BUSY] * 100), noted(*[LATE] * 100)
+def test_a_busy_process_does_not_rest_while_more_is_there() -> None:
+    busy = noted(*[BUSY] * 100)
 
-    assert (busy.is_due(0.001), busy.is_due(0.04)) == (False, True)
-    assert (late.is_due(0.04), late.is_due(0.1)) == (False, True)
-    assert not noted(AT_EASE).is_due(10)
+    assert (busy.is_due(200), busy.is_due(pace.LONG_PIECE_BYTES)) == (True, False)
+    assert not noted(AT_EASE).is_due(200)
 
 
 async def test_a_model_that_writes_faster_than_the_process_rests_is_read_without_rests(
@@ -63,7 +68,7 @@ async def test_a_model_that_writes_faster_than_the_process_rests_is_read_without
         await exchange.finish()
 
     monkeypatch.setattr(Pace, "rest", counted)
-    monkeypatch.setattr(Pace, "rest_seconds", property(lambda self: 0.1, lambda self, value: None), raising=False)
+    monkeypatch.setattr(Pace, "note", lambda self, busy, late: None)
     upstream.script = script
     provider = EndpointProvider(
         base_url=upstream.base_url, api_key="k", model_name="m", kind=ModelKind.ENDPOINT, where="here", trust_env=False
@@ -86,18 +91,14 @@ def test_a_process_that_is_late_rests_longer() -> None:
     assert noted(*[LATE] * 100).rest_seconds == LATE_REST_SECONDS
 
 
-def test_what_is_between_busy_and_at_ease_changes_nothing() -> None:
-    assert noted(*[LATE] * 100, *[(0.45, 0.0)] * 100).rest_seconds == LATE_REST_SECONDS
-
-
-def test_being_in_time_again_does_not_make_a_long_rest_longer() -> None:
-    assert noted(*[LATE] * 100, *[BUSY] * 100).rest_seconds == LATE_REST_SECONDS
+def test_a_process_that_is_in_time_again_rests_like_a_busy_one() -> None:
+    assert noted(*[LATE] * 100, *[BUSY] * 100).rest_seconds == BUSY_REST_SECONDS
 
 
 def test_a_rest_ends_slowly_when_there_is_time_again() -> None:
-    after = noted(*[BUSY] * 100, *[AT_EASE] * 15)
+    after = noted(*[BUSY] * 100, *[AT_EASE] * 5)
 
-    assert 0.5 * BUSY_REST_SECONDS < after.rest_seconds < BUSY_REST_SECONDS
+    assert 0.3 * BUSY_REST_SECONDS < after.rest_seconds < BUSY_REST_SECONDS
     for _ in range(100):
         after.note(*AT_EASE)
     assert after.rest_seconds == 0
