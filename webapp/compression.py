@@ -50,8 +50,9 @@ class Deflate(PerMessageDeflate):
 
     encoder: zlib._Compress | None  # type: ignore[assignment]  # It is always there in the base class.
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, remote_no_context_takeover: bool, local_no_context_takeover: bool, *args: Any) -> None:
+        super().__init__(remote_no_context_takeover, True, *args)  # Makes no compressor.
+        self.local_no_context_takeover = local_no_context_takeover
         self.encoder = None
         self._was_used = False
 

@@ -2,18 +2,21 @@
 
 Bounds: a feed keeps the running turn's fragments up to `KEPT_BYTES`, for readers who resume by position; a subscription
 keeps what its reader has not fetched yet up to `WAITING_BYTES`. Beyond either, the reader is told that it lagged.
+Readers wait for hours, and most feeds are idle: neither a feed nor a subscription then keeps more than its place.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 
 from webapp.brokers import Lagged
 from webapp.domain import ConversationId, Fragment, FragmentKind, Position
 
-KEPT_BYTES = 1_048_576
+KEPT_BYTES = 65_536
+"""Some seconds of a reply: a lost packet, a change of networks. After a longer absence a snapshot is as small."""
+FRAGMENT_BYTES = 400
+"""What a fragment takes besides its HTML."""
 WAITING_BYTES = 262_144
 
 
@@ -25,9 +28,7 @@ class MemorySubscription:
         self._waiting: list[Fragment] = list(backlog or ())
         self._waiting_bytes = 0
         self._has_lagged = backlog is None
-        self._wake = asyncio.Event()
-        if self._waiting or self._has_lagged:
-            self._wake.set()
+        self._wake: asyncio.Future[None] | None = None
 
     def put(self, fragment: Fragment) -> None:
         self._waiting.append(fragment)
@@ -36,11 +37,13 @@ class MemorySubscription:
             # Nothing is worth keeping once a snapshot is due, and the snapshot will cover it all.
             self._clear()
             self._has_lagged = True
-        self._wake.set()
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     async def next(self) -> Sequence[Fragment]:
-        await self._wake.wait()
-        self._wake.clear()
+        if not self._waiting and not self._has_lagged:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
         if self._has_lagged:
             self._has_lagged = False
             self._clear()
@@ -66,15 +69,14 @@ class _Feed:
     def __init__(self, feeds: dict[ConversationId, _Feed], conversation_id: ConversationId) -> None:
         self._feeds, self._conversation_id = feeds, conversation_id
         self.subscriptions: set[MemorySubscription] = set()
-        self._kept: deque[Fragment] = deque()
+        self._kept: list[Fragment] = []
         self._kept_bytes = 0
         self._is_running = False
 
     def publish(self, fragment: Fragment) -> None:
-        if fragment.kind is FragmentKind.BEGAN:
-            self._kept.clear()
-            self._kept_bytes = 0
         self._is_running = fragment.kind not in {FragmentKind.ENDED, FragmentKind.SWITCHED}
+        if fragment.kind is FragmentKind.BEGAN or not self._is_running:
+            self._kept, self._kept_bytes = [], 0
         self._keep(fragment)
         for subscription in self.subscriptions:
             subscription.put(fragment)
@@ -99,9 +101,11 @@ class _Feed:
 
     def _keep(self, fragment: Fragment) -> None:
         self._kept.append(fragment)
-        self._kept_bytes += len(fragment.html)
-        while self._kept_bytes > KEPT_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= len(self._kept.popleft().html)
+        self._kept_bytes += len(fragment.html) + FRAGMENT_BYTES
+        if self._kept_bytes > KEPT_BYTES:
+            # Half of them at once: one by one, each would move all the others.
+            self._kept = self._kept[len(self._kept) // 2 :]
+            self._kept_bytes = sum(len(fragment.html) + FRAGMENT_BYTES for fragment in self._kept)
 
 
 class MemoryBroker:

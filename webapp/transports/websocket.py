@@ -41,18 +41,15 @@ class ConversationSocket:
 
     async def run(self) -> None:
         """Serve the accepted socket until the reader leaves, is too slow, or the server ends."""
-        tasks = [asyncio.create_task(self._send_feed()), asyncio.create_task(self._receive_prompts())]
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, TimeoutError):
-                log.info("socket.too_slow", conversation=self._conversation_id[:6])
-            elif isinstance(outcome, Exception) and not isinstance(outcome, WebSocketDisconnect | errors.RillError):
-                raise outcome
+            async with asyncio.TaskGroup() as group:
+                feed = group.create_task(self._send_feed())
+                await self._receive_prompts()
+                feed.cancel()
+        except* TimeoutError:
+            log.info("socket.too_slow", conversation=self._conversation_id[:6])
+        except* (WebSocketDisconnect, errors.RillError):
+            pass  # The reader has left, or is no longer allowed to follow.
 
     async def _send_feed(self) -> None:
         async with (
