@@ -63,7 +63,7 @@ async def measure(crowd: Crowd, folder: Path, model: Process) -> list[Target]:
         idle, beside = await _idle_kb_and_beside(rill, model, crowd)
     return [
         Target(f"one of {crowd.idle} idle readers", 40, idle, "KB"),
-        Target(f"one of {crowd.running} running replies, its reader included", 120, running, "KB"),
+        Target(f"one of {crowd.running} running replies, without its reader", 120, running, "KB"),
         *beside,
     ]
 
@@ -102,7 +102,7 @@ async def _running_kb(server: Process, model: Process, crowd: Crowd) -> float:
     report.line(f"one of {crowd.running} running replies, KB", f"{(most - opened) / crowd.running:.1f}")
     report.line("both, KB", f"{(most - before) / crowd.running:.1f}")
     _close(sockets)
-    return (most - before) / crowd.running
+    return (most - opened) / crowd.running
 
 
 async def _idle_kb_and_beside(server: Process, model: Process, crowd: Crowd) -> tuple[float, list[Target]]:

@@ -19,7 +19,7 @@ from webapp.app import create_app
 from webapp.domain import Model, ModelKind, ModelState
 from webapp.model_choice import choose_provider
 from webapp.providers import ChatMessage
-from webapp.server import allow_open_files, configuration, spare_garbage_collector
+from webapp.server import allow_open_files, configuration, settle_memory
 from webapp.settings import Settings, read
 from webapp.stores.sql import SqlStore
 
@@ -70,7 +70,7 @@ class _Server(uvicorn.Server):
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             model = describe(self._app.state.services.provider.model)
-            spare_garbage_collector()
+            settle_memory()
             click.echo(f"\n  Rill is at http://{shown}:{port}/\n  {model}\n  Ctrl+C ends it.\n", err=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
