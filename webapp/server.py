@@ -39,6 +39,8 @@ BYTES_PER_CHAR_IN_JSON = 6
 MAX_FRAGMENTS = 1024
 """Of one message, which browsers send in a few. Fragments without data count towards no limit of bytes."""
 
+COLLECT_AFTER = (2_000, 10, 20)
+"""When garbage is collected, for `gc.set_threshold`: all of it once a minute under full load; it takes 0.1 s."""
 TRIM_BYTES = 131_072
 """What glibc begins with; it raises that by itself with what is freed."""
 _M_TRIM_THRESHOLD = -1  # malloc.h
@@ -84,6 +86,7 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # Only glibc has it.
         if mallopt is not None:

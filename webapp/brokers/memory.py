@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from webapp.brokers import Lagged
 from webapp.domain import ConversationId, Fragment, FragmentKind, Position
 
-KEPT_BYTES = 65_536
+KEPT_BYTES = 49_152
 """Some seconds of a reply: a lost packet, a change of networks. After a longer absence a snapshot is as small."""
 FRAGMENT_BYTES = 400
 """What a fragment takes besides its HTML."""
