@@ -33,8 +33,9 @@ class Deadline:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._is_over and self._task is not None:
-            is_ours = self._task.uncancel() <= self._cancelling
+        task, self._task = self._task, None  # Which may keep an error, whose traceback leads back here.
+        if self._is_over and task is not None:
+            is_ours = task.uncancel() <= self._cancelling
             if is_ours and kind is not None and issubclass(kind, asyncio.CancelledError):
                 raise TimeoutError from error
 

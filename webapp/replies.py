@@ -107,6 +107,8 @@ class GrowingReply:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         self._is_settled = True
+        # Nothing changes any more, and whom to tell leads in a circle back here, which only a garbage collection frees.
+        self._on_change = _tell_nobody
 
     def rendering(self) -> Rendering:
         """Give the HTML as the page has it after the last flush; once all is highlighted, without the ids for more."""
@@ -128,6 +130,10 @@ class GrowingReply:
 def steps(text: str) -> Iterator[str]:
     """Cut a text into pieces of at most `STEP_CHARS`."""
     return (text[at : at + STEP_CHARS] for at in range(0, len(text), STEP_CHARS))
+
+
+def _tell_nobody() -> None:
+    pass
 
 
 def _formula(source: str, is_display: bool) -> str | None:
