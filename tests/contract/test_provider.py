@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 
@@ -298,3 +299,30 @@ async def test_an_endpoint_whose_model_is_not_named_is_asked_for_its_first(upstr
 
     assert upstream.exchanges[0].body["model"] == "scripted-1"
     assert provider.model.name == "scripted-1"
+
+
+async def test_what_had_come_before_a_connection_broke_is_not_lost(upstream: ScriptedUpstream) -> None:
+    has_broken = asyncio.Event()
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.head(Transfer_Encoding="chunked")
+        for text in ("One", " two", " three"):
+            event = json.dumps({"choices": [{"delta": {"content": text}}]}).encode()
+            await exchange.raw(b"%x\r\ndata: %s\n\n\r\n" % (len(event) + 8, event))
+            await asyncio.sleep(0)
+        exchange.reset()
+        has_broken.set()
+
+    source = EndpointSource(upstream)
+    upstream.script = script
+    texts = []
+    with suppress(errors.BrokenReply):
+        async for chunk in stream(source, "Hello"):
+            texts.append(cast(TextChunk, chunk).text)
+            await has_broken.wait()
+            for _ in range(20):
+                # Turns of the loop that both ends run in: the client has been told of the reset.
+                await asyncio.sleep(0)
+    await source.provider.close()
+
+    assert "".join(texts) == "One two three"

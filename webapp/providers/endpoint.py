@@ -193,10 +193,25 @@ class _Beginning(httpx2.AsyncByteStream):
         await self._stream.aclose()
 
 
-def _body(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+async def _body(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """Give the body in the pieces that the network brings; mostly, there is nothing to decode."""
     is_plain = response.headers.get("content-encoding", "identity") == "identity"
-    return response.aiter_raw() if is_plain else response.aiter_bytes()
+    try:
+        async for piece in response.aiter_raw() if is_plain else response.aiter_bytes():
+            yield piece
+    except (httpx2.HTTPError, aiohttp.ClientError):
+        if is_plain and (unread := _unread(response)):
+            yield unread
+        raise
+
+
+def _unread(response: httpx2.Response) -> bytes:
+    """Give what had come before a connection broke: aiohttp has it, but would give nothing but the error any more."""
+    body: Any = response.stream
+    content = body._stream._aiohttp_response.content
+    content._exception = None
+    unread: bytes = content.read_nowait(-1)
+    return unread
 
 
 async def _read_rest(
