@@ -315,14 +315,18 @@ async def test_what_had_come_before_a_connection_broke_is_not_lost(upstream: Scr
 
     source = EndpointSource(upstream)
     upstream.script = script
-    texts = []
-    with suppress(errors.BrokenReply):
-        async for chunk in stream(source, "Hello"):
+    chunks, texts = stream(source, "Hello"), []
+
+    async def read_slowly() -> None:
+        async for chunk in chunks:
             texts.append(cast(TextChunk, chunk).text)
             await has_broken.wait()
             for _ in range(20):
                 # Turns of the loop that both ends run in: the client has been told of the reset.
                 await asyncio.sleep(0)
+
+    with pytest.raises(errors.BrokenReply):
+        await read_slowly()
     await source.provider.close()
 
     assert "".join(texts) == "One two three"
