@@ -208,7 +208,7 @@ CASES = {
 }
 
 BREACHES = {
-    # Until the reply is given up, the HTTP client keeps all of them: this one costs more memory than the cases above may.
+    # The HTTP client keeps all of them until the reply is given up: more memory than the cases above may cost.
     "heads without end": endless_head(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000),
     "a piece without a size": body(chunk_of(b"%x" % len(BEGUN), BEGUN), b"zz\r\n", **CHUNKED),
     "a piece of no size that there is": body(
