@@ -15,6 +15,8 @@ from tests.soak.plans import FAULTS
 
 START_SECONDS = 3.0
 """How long the server may take to start again, on a machine that it has for itself."""
+LONG_SECONDS = 45.0
+"""Few lives take longer; what such a one waits for is said while it does."""
 
 
 class Progress:
@@ -36,8 +38,17 @@ class Progress:
             f"{minutes:3}:{seconds:02}  streams: {over} over, {len(lives) - over} live; faults: {_faults(place)}; "
             f"restarts: {len(place.restarts)}; server: {place.weights[-1].own_bytes >> 20 if place.weights else 0} MB; "
             f"problems: {problems}",
+            *_long_lives(lives),
+            sep="\n         ",
             flush=True,
         )
+
+
+def _long_lives(lives: Sequence[Life]) -> Iterator[str]:
+    for life in lives:
+        seconds = time.monotonic() - life.begun_at
+        if not life.is_over and seconds > LONG_SECONDS:
+            yield f"stream {life.plan.number} is there for {seconds:.0f} s, {life.stage}"
 
 
 def table(outcome: Outcome) -> str:
