@@ -28,7 +28,7 @@ def cancelled_at_statement(store: SqlStore, count: int, task: asyncio.Task[Begun
         if next(statements, None) == count - 1:
             task.cancel()
 
-    engine = store._engine.sync_engine
+    engine = store.database._engine.sync_engine
     event.listen(engine, "before_cursor_execute", cancel)
     yield
     event.remove(engine, "before_cursor_execute", cancel)

@@ -95,7 +95,7 @@ async def test_messages_go_with_their_conversation(url: str) -> None:
     store = SqlStore(url)
     await store.open()
     await begin(store)
-    async with store._writing() as connection:
+    async with store.database.writing() as connection:
         await connection.exec_driver_sql("DELETE FROM conversations")
     await store.close()
 

@@ -63,7 +63,7 @@ class TestSQLite:
     async def test_the_database_is_set_up_for_readers_beside_one_writer(self, tmp_path: Path) -> None:
         store = SqlStore(f"sqlite:///{tmp_path}/rill.db")
         await store.open()
-        async with store._reading() as connection:
+        async with store.database.reading() as connection:
             pragmas = [
                 await connection.scalar(sql(f"PRAGMA {name}"))
                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -76,7 +76,7 @@ class TestSQLite:
         store = SqlStore(f"sqlite:///{tmp_path}/rill.db")
         await store.open()
         turn = await begin(store)
-        async with store._writing() as connection:
+        async with store.database.writing() as connection:
             await connection.execute(sql("UPDATE messages SET text = 'not yet committed'"))
             read = await store.conversation(ADA, turn.conversation.id)
         await store.close()
@@ -86,7 +86,7 @@ class TestSQLite:
     async def test_readers_are_answered_however_many_writers_wait(self, tmp_path: Path) -> None:
         store = SqlStore(f"sqlite:///{tmp_path}/rill.db")
         await store.open()
-        async with store._writing():
+        async with store.database.writing():
             writers = [asyncio.create_task(begin(store, number=number)) for number in range(30)]
             reads = [await store.conversations(ADA, 50) for _ in range(10)]
         await asyncio.gather(*writers)

@@ -2,28 +2,20 @@
 
 What keeps it right when calls meet:
 - All that changes a conversation's branch happens in one transaction that first locks the conversation's row.
-- On SQLite there is one writer at a time; PostgreSQL locks rows.
 - A prompt and its first reply are stored together, as neighbours: the reply's number is the prompt's plus one.
 - Only the showing branch's last reply can be running: nothing is added, and nothing else shown, while one is.
 - A running reply's text is what its row has, then its checkpoints in order; its end puts all into the row.
-- A call runs to its end although its caller is cancelled: a connection to SQLite that is closed between two rows keeps
-  its lock on the database until Python happens to collect the cursor.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
-from functools import wraps
-from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import (
@@ -38,50 +30,12 @@ from webapp.domain import (
     Role,
     TurnState,
 )
-from webapp.errors import (
-    ConversationNotFound,
-    MessageNotFound,
-    NothingToEdit,
-    NothingToRetry,
-    StoreUnavailable,
-    TurnRunning,
-)
-from webapp.stores.engines import (
-    database_errors,
-    database_url,
-    is_sqlite,
-    make_private_file,
-    migrate,
-    new_engine,
-    writing,
-)
+from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, NothingToRetry, TurnRunning
+from webapp.stores.database import Database, insert_or, to_its_end, utc_now
 from webapp.stores.tables import checkpoints, conversations, is_running, messages
 from webapp.stores.texts import request_key, title_from
 
 _ID_BYTES = 16  # 128 random bits, 22 characters.
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _to_its_end(
-    method: Callable[Concatenate[SqlStore, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[SqlStore, P], Coroutine[Any, Any, T]]:
-    """Shield a method from the cancellation of its caller; `close` waits for it."""
-
-    @wraps(method)
-    async def call(self: SqlStore, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        task = asyncio.create_task(method(self, *args, **kwargs))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-        return await asyncio.shield(task)
-
-    return call
 
 
 class SqlStore:
@@ -91,50 +45,34 @@ class SqlStore:
     """
 
     def __init__(self, url: str, now: Callable[[], datetime] = utc_now) -> None:
-        self._url = database_url(url)
-        self._now = now
-        self._engine = new_engine(self._url)
-        self._writer = writing(self._engine)
-        # Waiting here is fair and wakes at once; SQLite's own waiting is a race of sleeps.
-        self._one_writer: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_embedded else nullcontext()
-        # All but the urgent ones queue here: at most one of them stands before a checkpoint, however many prompts come.
-        self._door: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_embedded else nullcontext()
-        self._calls: set[asyncio.Task[Any]] = set()
-        self._is_open = False
+        self.database = Database(url, now)
 
     @property
     def is_embedded(self) -> bool:
         """Whether the database is a file that this process alone should own."""
-        return is_sqlite(self._url)
+        return self.database.is_embedded
 
     async def open(self) -> None:
-        with database_errors(self._url):
-            if self.is_embedded:
-                make_private_file(Path(self._url.database or ""))
-            await migrate(self._url)
-        self._is_open = True
+        await self.database.open()
 
     async def close(self) -> None:
-        self._is_open = False
-        if self._calls:
-            await asyncio.wait(self._calls)
-        await self._engine.dispose()
+        await self.database.close()
 
-    @_to_its_end
+    @to_its_end
     async def check(self) -> None:
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             await connection.execute(select(conversations.c.id).limit(1))
 
-    @_to_its_end
+    @to_its_end
     async def create_conversation(self, owner: ReaderId, prompt: str, request_id: RequestId) -> BegunTurn:
         key = request_key(request_id, prompt)
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             if not await self._add_conversation(connection, owner, title_from(prompt), key):
                 return await _repeated(connection, await _row_by_key(connection, owner, key), key)
             row = await _row_by_key(connection, owner, key)
             return await self._add_turn(connection, row, None, prompt, key)
 
-    @_to_its_end
+    @to_its_end
     async def begin_turn(
         self,
         owner: ReaderId,
@@ -144,7 +82,7 @@ class SqlStore:
         edits: int | None = None,
     ) -> BegunTurn:
         key = request_key(request_id, prompt)
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             if await _is_stored(connection, row, key):
                 return await _repeated(connection, row, key)
@@ -158,11 +96,11 @@ class SqlStore:
             begun = await self._add_turn(connection, row, edited.parent, prompt, key)
             return replace(begun, is_switch=True)
 
-    @_to_its_end
+    @to_its_end
     async def retry_turn(
         self, owner: ReaderId, conversation_id: ConversationId, number: int, *, continues: bool = False
     ) -> BegunTurn:
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
             branch = (await _with_branch(connection, row)).messages
@@ -178,9 +116,9 @@ class SqlStore:
             begun = await _begun(connection, row.id)
             return replace(begun, replaced=old if is_last else None, is_switch=not is_last)
 
-    @_to_its_end
+    @to_its_end
     async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
             tree = select(messages.c.number, messages.c.parent).where(messages.c.conversation_id == row.id)
@@ -192,45 +130,45 @@ class SqlStore:
             await _count_switch(connection, row.id)
             return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
 
-    @_to_its_end
+    @to_its_end
     async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             row = await _row(connection, _owned(owner, conversation_id))
             return await _with_branch(connection, row)
 
-    @_to_its_end
+    @to_its_end
     async def conversations(self, owner: ReaderId, limit: int) -> Sequence[Conversation]:
         newest_first = (conversations.c.updated_at.desc(), conversations.c.id.desc())
         owned = select(conversations).where(conversations.c.owner == owner).order_by(*newest_first).limit(limit)
-        async with self._reading() as connection:
+        async with self.database.reading() as connection:
             return [_as_conversation(row) for row in await connection.execute(owned)]
 
-    @_to_its_end
+    @to_its_end
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         if not checkpoints:
             return
-        async with self._writing(is_urgent=True) as connection:
+        async with self.database.writing(is_urgent=True) as connection:
             running = await _running_among(connection, {point.conversation_id for point in checkpoints})
             alive = [point for point in checkpoints if (point.conversation_id, point.number) in running]
             if alive:
                 await self._note_alive(connection, alive)
                 await self._add_pieces(connection, [point for point in alive if point.text])
 
-    @_to_its_end
+    @to_its_end
     async def end_turn(self, conversation_id: ConversationId, reply: Message) -> None:
         values = {"text": reply.text, "state": reply.state, "cause": reply.cause, **_rendering_values(reply.rendering)}
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             if await self._update_running(connection, conversation_id, reply.number, **values):
                 await self._touch(connection, [conversation_id])
                 await _drop_pieces(connection, conversation_id, reply.number)
 
-    @_to_its_end
+    @to_its_end
     async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
         ended = (messages.c.conversation_id == conversation_id, messages.c.number == number, ~is_running)
-        async with self._writing() as connection:
+        async with self.database.writing() as connection:
             await connection.execute(update(messages).where(*ended).values(**_rendering_values(rendering)))
 
-    @_to_its_end
+    @to_its_end
     async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, Message]]:
         interrupt = (
             update(messages)
@@ -238,7 +176,7 @@ class SqlStore:
             .values(state=TurnState.INTERRUPTED, cause="interrupted")
             .returning(messages)
         )
-        async with self._writing(is_urgent=True) as connection:
+        async with self.database.writing(is_urgent=True) as connection:
             ended = [
                 (ConversationId(row.conversation_id), _as_message(row))
                 for row in (await connection.execute(interrupt)).all()
@@ -247,33 +185,11 @@ class SqlStore:
             await self._touch(connection, sorted({conversation_id for conversation_id, _ in ended}))
         return ended
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
-        self._require_open()
-        with database_errors(self._url):
-            async with self._engine.connect() as connection:
-                yield connection
-
-    @asynccontextmanager
-    async def _writing(self, *, is_urgent: bool = False) -> AsyncIterator[AsyncConnection]:
-        """Begin a transaction that writes; of those that wait for that, urgent ones come first."""
-        self._require_open()
-        door = nullcontext() if is_urgent else self._door
-        with database_errors(self._url):
-            async with door, self._one_writer, self._writer.begin() as connection:
-                yield connection
-
-    def _require_open(self) -> None:
-        # A disposed engine would quietly connect again, and nobody would close that connection.
-        if not self._is_open:
-            raise StoreUnavailable(detail="The store is not open.")
-
     async def _add_conversation(self, connection: AsyncConnection, owner: ReaderId, title: str, key: str) -> bool:
         """Add a conversation unless the prompt opened one before; another process that is adding it is waited for."""
-        now = self._now()
+        now = self.database.now()
         values = {"owner": owner, "title": title, "request_key": key, "created_at": now, "updated_at": now}
-        dialect = sqlite if self.is_embedded else postgresql
-        statement = dialect.insert(conversations).values(id=secrets.token_urlsafe(_ID_BYTES), **values)
+        statement = insert_or(conversations, connection).values(id=secrets.token_urlsafe(_ID_BYTES), **values)
         return (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
 
     async def _add_turn(
@@ -281,7 +197,9 @@ class SqlStore:
     ) -> BegunTurn:
         number = await _last_number(connection, row) + 1
         values = {"parent": parent, "role": Role.USER, "text": prompt, "request_key": key}
-        statement = insert(messages).values(conversation_id=row.id, number=number, created_at=self._now(), **values)
+        statement = insert(messages).values(
+            conversation_id=row.id, number=number, created_at=self.database.now(), **values
+        )
         await connection.execute(statement)
         await self._add_reply(connection, row, number=number + 1, parent=number)
         return await _begun(connection, row.id)
@@ -290,7 +208,7 @@ class SqlStore:
         self, connection: AsyncConnection, row: Row[Any], number: int, parent: int | None, text: str = ""
     ) -> None:
         """Add a running reply, empty unless it continues another, and show it."""
-        now = self._now()
+        now = self.database.now()
         values = {"parent": parent, "role": Role.ASSISTANT, "text": text, "state": TurnState.RUNNING}
         statement = insert(messages).values(conversation_id=row.id, number=number, **values)
         await connection.execute(statement.values(created_at=now, seen_alive_at=now))
@@ -306,19 +224,18 @@ class SqlStore:
     async def _note_alive(self, connection: AsyncConnection, alive: Sequence[Checkpoint]) -> None:
         reply = (messages.c.conversation_id == bindparam("of"), messages.c.number == bindparam("reply"))
         rows = [{"of": point.conversation_id, "reply": point.number} for point in alive]
-        await connection.execute(update(messages).where(*reply).values(seen_alive_at=self._now()), rows)
+        await connection.execute(update(messages).where(*reply).values(seen_alive_at=self.database.now()), rows)
 
     async def _add_pieces(self, connection: AsyncConnection, pieces: Sequence[Checkpoint]) -> None:
         if pieces:
-            dialect = sqlite if self.is_embedded else postgresql
-            statement = dialect.insert(checkpoints).on_conflict_do_nothing()
+            statement = insert_or(checkpoints, connection).on_conflict_do_nothing()
             await connection.execute(statement, [asdict(piece) for piece in pieces])
 
     async def _touch(self, connection: AsyncConnection, changed: Sequence[ConversationId]) -> None:
         if changed:
             statement = update(conversations).where(conversations.c.id == bindparam("changed"))
             rows = [{"changed": conversation_id} for conversation_id in changed]
-            await connection.execute(statement.values(updated_at=self._now()), rows)
+            await connection.execute(statement.values(updated_at=self.database.now()), rows)
 
 
 def _owned(owner: ReaderId, conversation_id: ConversationId) -> Select[Any]:
