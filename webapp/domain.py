@@ -6,7 +6,7 @@ They know nothing of storage, of the web or of any model. All are frozen.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import ClassVar, NewType
 
@@ -87,8 +87,8 @@ class Message:
 class Conversation:
     """An ordered tree of messages, with one branch of it showing.
 
-    `messages` is the showing branch, oldest first; it is empty in listings, which carry titles only. `switches` counts
-    how often another branch was shown; `last_number` is the highest number of any message on any branch.
+    `messages` is the showing branch, oldest first. `switches` counts how often another branch was shown; `last_number`
+    is the highest number of any message on any branch.
     """
 
     id: ConversationId
@@ -104,6 +104,79 @@ class Conversation:
         """The reply that is being written, if any."""
         last = self.messages[-1] if self.messages else None
         return last if last is not None and last.is_running else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedConversation:
+    """A conversation as a list shows it. `is_running` says that a reply to it is being written."""
+
+    id: ConversationId
+    owner: ReaderId
+    title: str
+    updated_at: datetime
+    is_running: bool = False
+    is_pinned: bool = False
+    is_archived: bool = False
+
+    @property
+    def place(self) -> Place:
+        return Place(self.updated_at, self.id)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where a conversation stands in a list that is ordered by time, so that the list can go on after it."""
+
+    updated_at: datetime
+    id: ConversationId
+
+    def __str__(self) -> str:
+        return f"{self.updated_at.astimezone(UTC):%Y%m%dT%H%M%S%f}-{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place | None:
+        """Read what `str` wrote, as it comes back in a URL; `None` for anything else."""
+        moment, _, conversation_id = text.partition("-")
+        if not (moment.isascii() and conversation_id):
+            return None
+        try:
+            updated_at = datetime.strptime(moment, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        return cls(updated_at, ConversationId(conversation_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A conversation that a search found.
+
+    `number` is that of the newest message that has what was searched for, 0 if only the title does; `text` is that
+    message's.
+    """
+
+    listed: ListedConversation
+    number: int
+    text: str
+
+
+class ListChange(StrEnum):
+    """What happened to a reader's list: a conversation came to its top, changed where it is, or left it.
+
+    `MANY` is a change that only the whole list can show.
+    """
+
+    CAME = "came"
+    CHANGED = "changed"
+    LEFT = "left"
+    MANY = "many"
+
+
+@dataclass(frozen=True, slots=True)
+class ListNews:
+    """A change of a reader's list, and the conversation as it is after it."""
+
+    change: ListChange
+    listed: ListedConversation
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.stores import Clock, PostgresServer, postgres_url, running_postgres, sqlite_url
-from webapp.stores import Store
+from webapp.stores import Catalog
+from webapp.stores.catalog import SqlCatalog
 from webapp.stores.sql import SqlStore
 
 
@@ -33,8 +34,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def store(store_url: str, clock: Clock) -> AsyncIterator[Store]:
+async def store(store_url: str, clock: Clock) -> AsyncIterator[SqlStore]:
     store = SqlStore(store_url, now=clock)
     await store.open()
     yield store
     await store.close()
+
+
+@pytest.fixture
+def catalog(store: SqlStore) -> Catalog:
+    return SqlCatalog(store.database)

@@ -11,7 +11,7 @@ import pytest
 from tests.stores import ADA, BOB, NOWHERE, Clock, begin, ended, finish, query, request
 from webapp.domain import BegunTurn, Checkpoint, Rendering, Role, TurnState
 from webapp.errors import ConversationNotFound, NothingToRetry, TurnRunning
-from webapp.stores import Store
+from webapp.stores import Catalog, Shelf, Store
 from webapp.stores.sql import SqlStore
 
 
@@ -53,12 +53,14 @@ class TestCreatingAConversation:
         assert not edited.is_repeat
         assert edited.conversation.id != first.conversation.id
 
-    async def test_ten_arrivals_at_once_of_one_first_prompt_open_one_conversation(self, store: Store) -> None:
+    async def test_ten_arrivals_at_once_of_one_first_prompt_open_one_conversation(
+        self, store: Store, catalog: Catalog
+    ) -> None:
         turns = await asyncio.gather(*(begin(store) for _ in range(10)))
 
         assert Counter(turn.is_repeat for turn in turns) == {False: 1, True: 9}
         assert len({turn.conversation.id for turn in turns}) == 1
-        assert len(await store.conversations(ADA, 50)) == 1
+        assert len(await catalog.page(ADA, Shelf.RECENT, 50)) == 1
 
     async def test_two_readers_with_the_same_request_id_get_a_conversation_each(self, store: Store) -> None:
         adas = await begin(store, owner=ADA)

@@ -122,7 +122,6 @@ class TestOwnership:
             await store.retry_turn(BOB, conversation_id, number)
 
         assert str(on_reading.value) == str(on_nothing.value)
-        assert await store.conversations(BOB, 50) == []
         assert await store.conversation(ADA, conversation_id) == before
 
     @pytest.mark.parametrize("id", ["", "x" * 10_000, "a\x00b", "\ud800", "' OR 1=1 --", "%"])
@@ -131,31 +130,6 @@ class TestOwnership:
 
         with pytest.raises(ConversationNotFound):
             await store.conversation(ADA, ConversationId(id))
-
-
-class TestListing:
-    async def test_the_latest_changed_comes_first_without_messages(self, store: Store, clock: Clock) -> None:
-        turns = []
-        for number in range(4):
-            clock.advance(1)
-            turns.append(await begin(store, f"Prompt {number}", number=number))
-        clock.advance(1)
-        await finish(store, turns[1])
-
-        listed = await store.conversations(ADA, 3)
-
-        assert [conversation.title for conversation in listed] == ["Prompt 1", "Prompt 3", "Prompt 2"]
-        assert listed[0].updated_at == clock()
-        assert all(conversation.messages == () for conversation in listed)
-
-    async def test_conversations_changed_at_the_same_moment_keep_one_order(self, store: Store) -> None:
-        for number in range(10):
-            await begin(store, number=number)
-
-        first = await store.conversations(ADA, 10)
-
-        assert await store.conversations(ADA, 10) == first
-        assert await store.conversations(ADA, 4) == first[:4]
 
 
 class TestTexts:

@@ -7,9 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
-from webapp.domain import BegunTurn, Checkpoint, Conversation, ConversationId, Message, ReaderId, Rendering, RequestId
+from webapp.domain import (
+    BegunTurn,
+    Checkpoint,
+    Conversation,
+    ConversationId,
+    Hit,
+    ListedConversation,
+    Message,
+    Place,
+    ReaderId,
+    Rendering,
+    RequestId,
+)
 
 
 class Store(Protocol):
@@ -67,9 +80,6 @@ class Store(Protocol):
     async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
         """Give a conversation with its showing branch. Raises `ConversationNotFound`."""
 
-    async def conversations(self, owner: ReaderId, limit: int) -> Sequence[Conversation]:
-        """List an owner's conversations without messages, the latest changed first."""
-
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Keep what running replies grew by, and note that their turns are alive, all in one transaction.
 
@@ -82,5 +92,66 @@ class Store(Protocol):
     async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
         """Keep the rendering of a reply that has ended."""
 
-    async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, Message]]:
+    async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ListedConversation, Message]]:
         """End each running turn that gave no sign of life since then; give the replies that this call ended."""
+
+
+class Shelf(Enum):
+    """The parts of a reader's list; each conversation that is not deleted stands in one."""
+
+    PINNED = "pinned"
+    RECENT = "recent"
+    ARCHIVED = "archived"
+
+
+class Catalog(Protocol):
+    """A reader's conversations as a list.
+
+    A deleted conversation is in no list and is not found, but can be restored until it is purged. All methods but
+    `entitle` and `restore` raise `ConversationNotFound` for what is not the owner's or was deleted; all raise
+    `StoreUnavailable` when the database fails.
+    """
+
+    async def page(
+        self, owner: ReaderId, shelf: Shelf, limit: int, after: Place | None = None
+    ) -> Sequence[ListedConversation]:
+        """Give the first conversations of a shelf after a place, the latest changed first."""
+
+    async def find(self, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
+        """Give one conversation as a list shows it."""
+
+    async def neighbour(
+        self, owner: ReaderId, conversation_id: ConversationId, *, is_newer: bool
+    ) -> ListedConversation | None:
+        """Give the conversation that was changed next, or last before, among those that are not archived."""
+
+    async def version(self, owner: ReaderId) -> int:
+        """Give a number that is another one after each change of what the owner's list shows."""
+
+    async def rename(self, owner: ReaderId, conversation_id: ConversationId, title: str) -> ListedConversation:
+        """Give a conversation the reader's own title."""
+
+    async def entitle(self, owner: ReaderId, conversation_id: ConversationId, title: str) -> ListedConversation | None:
+        """Give a conversation a title in the place of its prompt's first words; `None` if it has another one."""
+
+    async def pin(self, owner: ReaderId, conversation_id: ConversationId, *, is_on: bool) -> ListedConversation:
+        """Keep a conversation at the top, or no longer."""
+
+    async def archive(self, owner: ReaderId, conversation_id: ConversationId, *, is_on: bool) -> ListedConversation:
+        """Put a conversation out of the way, or back."""
+
+    async def delete(self, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
+        """Delete a conversation; give it as it was."""
+
+    async def restore(self, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
+        """Undo a deletion. Raises `ConversationNotFound` once it is purged."""
+
+    async def purge(self, deleted_before: datetime) -> int:
+        """Delete for good what was deleted before then; give how many conversations that were."""
+
+    async def search(self, owner: ReaderId, query: str, limit: int, after: Place | None = None) -> Sequence[Hit]:
+        """Give the conversations in which all of what is searched for was written, the latest changed first.
+
+        The query is words, which may be the beginnings of words, and phrases in quotation marks; one without words
+        finds nothing. A title and each message, on whatever branch, have to have all of it.
+        """

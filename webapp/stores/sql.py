@@ -23,6 +23,7 @@ from webapp.domain import (
     Checkpoint,
     Conversation,
     ConversationId,
+    ListedConversation,
     Message,
     ReaderId,
     Rendering,
@@ -31,7 +32,9 @@ from webapp.domain import (
     TurnState,
 )
 from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, NothingToRetry, TurnRunning
+from webapp.stores.catalog import as_listed, listed_columns
 from webapp.stores.database import Database, insert_or, to_its_end, utc_now
+from webapp.stores.search import TITLE, keep_searchable
 from webapp.stores.tables import checkpoints, conversations, is_running, messages
 from webapp.stores.texts import request_key, title_from
 
@@ -137,13 +140,6 @@ class SqlStore:
             return await _with_branch(connection, row)
 
     @to_its_end
-    async def conversations(self, owner: ReaderId, limit: int) -> Sequence[Conversation]:
-        newest_first = (conversations.c.updated_at.desc(), conversations.c.id.desc())
-        owned = select(conversations).where(conversations.c.owner == owner).order_by(*newest_first).limit(limit)
-        async with self.database.reading() as connection:
-            return [_as_conversation(row) for row in await connection.execute(owned)]
-
-    @to_its_end
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         if not checkpoints:
             return
@@ -161,6 +157,8 @@ class SqlStore:
             if await self._update_running(connection, conversation_id, reply.number, **values):
                 await self._touch(connection, [conversation_id])
                 await _drop_pieces(connection, conversation_id, reply.number)
+                owner = await _owner(connection, conversation_id)
+                await keep_searchable(connection, owner, conversation_id, reply.number, reply.text)
 
     @to_its_end
     async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
@@ -169,7 +167,7 @@ class SqlStore:
             await connection.execute(update(messages).where(*ended).values(**_rendering_values(rendering)))
 
     @to_its_end
-    async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ConversationId, Message]]:
+    async def interrupt_turns(self, silent_since: datetime) -> Sequence[tuple[ListedConversation, Message]]:
         interrupt = (
             update(messages)
             .where(is_running, messages.c.seen_alive_at < silent_since)
@@ -177,30 +175,30 @@ class SqlStore:
             .returning(messages)
         )
         async with self.database.writing(is_urgent=True) as connection:
-            ended = [
-                (ConversationId(row.conversation_id), _as_message(row))
-                for row in (await connection.execute(interrupt)).all()
-            ]
-            ended = [(id_, await _put_together(connection, id_, message)) for id_, message in ended]
-            await self._touch(connection, sorted({conversation_id for conversation_id, _ in ended}))
-        return ended
+            rows = (await connection.execute(interrupt)).all()
+            await self._touch(connection, sorted({row.conversation_id for row in rows}))
+            return [await _put_together(connection, row) for row in rows]
 
     async def _add_conversation(self, connection: AsyncConnection, owner: ReaderId, title: str, key: str) -> bool:
         """Add a conversation unless the prompt opened one before; another process that is adding it is waited for."""
         now = self.database.now()
-        values = {"owner": owner, "title": title, "request_key": key, "created_at": now, "updated_at": now}
-        statement = insert_or(conversations, connection).values(id=secrets.token_urlsafe(_ID_BYTES), **values)
-        return (await connection.execute(statement.on_conflict_do_nothing())).rowcount == 1
+        moments = {"created_at": now, "updated_at": now, "listed_at": now}
+        conversation_id = ConversationId(secrets.token_urlsafe(_ID_BYTES))
+        values = {"id": conversation_id, "owner": owner, "title": title, "request_key": key, **moments}
+        statement = insert_or(conversations, connection).values(values).on_conflict_do_nothing()
+        is_new = (await connection.execute(statement)).rowcount == 1
+        if is_new:
+            await keep_searchable(connection, owner, conversation_id, TITLE, title)
+        return is_new
 
     async def _add_turn(
         self, connection: AsyncConnection, row: Row[Any], parent: int | None, prompt: str, key: str
     ) -> BegunTurn:
         number = await _last_number(connection, row) + 1
         values = {"parent": parent, "role": Role.USER, "text": prompt, "request_key": key}
-        statement = insert(messages).values(
-            conversation_id=row.id, number=number, created_at=self.database.now(), **values
-        )
-        await connection.execute(statement)
+        statement = insert(messages).values(conversation_id=row.id, number=number, **values)
+        await connection.execute(statement.values(created_at=self.database.now()))
+        await keep_searchable(connection, row.owner, row.id, number, prompt)
         await self._add_reply(connection, row, number=number + 1, parent=number)
         return await _begun(connection, row.id)
 
@@ -212,7 +210,9 @@ class SqlStore:
         values = {"parent": parent, "role": Role.ASSISTANT, "text": text, "state": TurnState.RUNNING}
         statement = insert(messages).values(conversation_id=row.id, number=number, **values)
         await connection.execute(statement.values(created_at=now, seen_alive_at=now))
-        show = update(conversations).where(conversations.c.id == row.id).values(head=number, updated_at=now)
+        show = (
+            update(conversations).where(conversations.c.id == row.id).values(head=number, updated_at=now, listed_at=now)
+        )
         await connection.execute(show)
 
     async def _update_running(
@@ -235,11 +235,13 @@ class SqlStore:
         if changed:
             statement = update(conversations).where(conversations.c.id == bindparam("changed"))
             rows = [{"changed": conversation_id} for conversation_id in changed]
-            await connection.execute(statement.values(updated_at=self.database.now()), rows)
+            now = self.database.now()
+            await connection.execute(statement.values(updated_at=now, listed_at=now), rows)
 
 
 def _owned(owner: ReaderId, conversation_id: ConversationId) -> Select[Any]:
-    return select(conversations).where(conversations.c.id == conversation_id, conversations.c.owner == owner)
+    is_own = (conversations.c.id == conversation_id, conversations.c.owner == owner)
+    return select(conversations).where(*is_own, conversations.c.deleted_at.is_(None))
 
 
 async def _row(connection: AsyncConnection, query: Select[Any]) -> Row[Any]:
@@ -257,6 +259,13 @@ async def _locked_row(connection: AsyncConnection, owner: ReaderId, conversation
 async def _row_by_key(connection: AsyncConnection, owner: ReaderId, key: str) -> Row[Any]:
     by_key = select(conversations).where(conversations.c.owner == owner, conversations.c.request_key == key)
     return (await connection.execute(by_key)).one()
+
+
+async def _owner(connection: AsyncConnection, conversation_id: ConversationId) -> ReaderId:
+    owner: ReaderId = (
+        await connection.execute(select(conversations.c.owner).where(conversations.c.id == conversation_id))
+    ).scalar_one()
+    return owner
 
 
 async def _is_stored(connection: AsyncConnection, row: Row[Any], key: str) -> bool:
@@ -301,13 +310,16 @@ async def _drop_pieces(connection: AsyncConnection, conversation_id: Conversatio
     await connection.execute(delete(checkpoints).where(*kept))
 
 
-async def _put_together(connection: AsyncConnection, conversation_id: ConversationId, reply: Message) -> Message:
+async def _put_together(connection: AsyncConnection, row: Row[Any]) -> tuple[ListedConversation, Message]:
     """Put the checkpoints of a reply whose turn was interrupted into its text."""
-    whole = _joined(reply.text, await _pieces(connection, conversation_id, reply.number))
-    stored = (messages.c.conversation_id == conversation_id, messages.c.number == reply.number)
+    conversation_id: ConversationId = row.conversation_id
+    whole = _joined(row.text, await _pieces(connection, conversation_id, row.number))
+    stored = (messages.c.conversation_id == conversation_id, messages.c.number == row.number)
     await connection.execute(update(messages).where(*stored).values(text=whole))
-    await _drop_pieces(connection, conversation_id, reply.number)
-    return replace(reply, text=whole)
+    await _drop_pieces(connection, conversation_id, row.number)
+    listed = as_listed((await connection.execute(listed_columns().where(conversations.c.id == conversation_id))).one())
+    await keep_searchable(connection, listed.owner, conversation_id, row.number, whole)
+    return listed, replace(_as_message(row), text=whole)
 
 
 def _joined(text: str, pieces: Sequence[Row[Any]]) -> str:

@@ -82,10 +82,18 @@ conversations = Table(
     Column("updated_at", UTCDateTime, nullable=False),
     # How often another branch was shown.
     Column("switches", Integer, nullable=False, server_default="0"),
+    # Who gave the title: the "prompt" with its first words, the "model", or the "reader".
+    Column("titled_by", StorableText, nullable=False, server_default="prompt"),
+    # When anything last changed that the reader's list shows.
+    Column("listed_at", UTCDateTime),
+    Column("pinned_at", UTCDateTime),
+    Column("archived_at", UTCDateTime),
+    Column("deleted_at", UTCDateTime),
     PrimaryKeyConstraint("id"),
     UniqueConstraint("owner", "request_key"),
     # Read from its end: both databases walk an index backwards, so it need not be a descending one.
     Index("ix_conversations_owner_updated_at_id", "owner", "updated_at", "id"),
+    Index("ix_conversations_owner_listed_at", "owner", "listed_at"),
 )
 
 messages = Table(
@@ -119,6 +127,19 @@ checkpoints = Table(
     PrimaryKeyConstraint("conversation_id", "number", "start"),
 )
 
+search_texts = Table(
+    "search_texts",
+    metadata,
+    # What can be searched for, in the form that `webapp.stores.words` gives it. Number 0 is the conversation's title.
+    # SQLite has the index over it in a table of its own, `search_index`, which triggers keep; see the migration.
+    Column("id", Integer),
+    Column("conversation_id", StorableText, ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False, autoincrement=False),
+    Column("words", StorableText, nullable=False),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("conversation_id", "number"),
+)
+
 is_running = messages.c.state == literal_column("'running'")
 """A literal and no parameter: only so can a planner see that the partial index below answers it."""
 
@@ -128,3 +149,13 @@ Index(
     sqlite_where=is_running,
     postgresql_where=is_running,
 )
+
+for _moment in (conversations.c.pinned_at, conversations.c.deleted_at):
+    _is_there = _moment.is_not(None)
+    Index(
+        f"ix_conversations_{_moment.name}",
+        conversations.c.owner,
+        _moment,
+        sqlite_where=_is_there,
+        postgresql_where=_is_there,
+    )
