@@ -177,9 +177,10 @@ class EventStream:
 async def following(
     reader: httpx.AsyncClient, path: str, **headers: str
 ) -> AsyncIterator[tuple[EventStream, AsyncIterator[Event]]]:
-    """Follow a conversation's feed as Server-Sent Events."""
+    """Follow a conversation's feed as Server-Sent Events; the path may be that of a page's own feed."""
+    path = path if "/stream" in path else f"{path}/stream"
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    async with reader.stream("GET", f"{path}/stream", headers={**EVENTS, **sent}) as response:
+    async with reader.stream("GET", path, headers={**EVENTS, **sent}) as response:
         assert response.status_code == 200
         stream = EventStream()
         yield stream, _events(stream, response)

@@ -91,6 +91,9 @@ def _swap(target: turbohtml.Element, swap: str, content: list[turbohtml.Node]) -
         case "textContent":
             target.clear()
             target.extend([node for node in content if isinstance(node, turbohtml.Text)])
+        case "afterbegin":
+            for node in reversed(content):
+                target.insert(0, node)
         case "delete":
             target.decompose()
         case _:

@@ -164,6 +164,7 @@ class RillServer:
             "RILL_PORT": "0",
             "RILL_DISCOVER_MODELS": "false",
             "RILL_EMBEDDED_MODEL": "false",
+            "RILL_TITLES": "false",
             "RILL_SHUTDOWN_GRACE_SECONDS": "2",
             "PYTHONUNBUFFERED": "1",
             **environ,

@@ -166,8 +166,9 @@ async def over_tutorial_socket(reader: httpx.AsyncClient, prompt: str) -> AsyncI
         await connected.send(json.dumps({"prompt": prompt}))
         async with _reading(follower, pump()):
             found: list[str] = []
-            while not found:
-                found = re.findall(r'<li><a href="(/c/[^"]+)"', (await reader.get("/")).text)
+            async with asyncio.timeout(10):
+                while not found:
+                    found = re.findall(r'<li [^>]*><a href="(/c/[^"]+)"', (await reader.get("/")).text)
             yield found[0], follower
 
 

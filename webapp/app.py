@@ -19,17 +19,20 @@ from webapp.assets import Assets
 from webapp.brokers.memory import MemoryBroker
 from webapp.domain import ModelState
 from webapp.images import Images
+from webapp.lists import Lists
 from webapp.model_choice import choose_provider
 from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
-from webapp.routes import answers, conversations, messages, operations, turns
+from webapp.routes import answers, conversations, lists, messages, operations, turns
 from webapp.running import TurnLimits
 from webapp.security import Guard, load_secret
 from webapp.services import Services
 from webapp.settings import Settings, read
+from webapp.stores.catalog import SqlCatalog
 from webapp.stores.sql import SqlStore
+from webapp.titles import Titles
 from webapp.turns import SILENT_TURN_SECONDS, Turns
 
 log = structlog.get_logger()
@@ -76,7 +79,15 @@ def _routes() -> list[Route | WebSocketRoute]:
     return [
         Route("/", conversations.new, methods=["GET"]),
         Route("/messages", messages.create_first, methods=["POST"]),
+        Route("/conversations", lists.older, methods=["GET"]),
+        Route("/conversations", lists.change, methods=["POST"]),
+        Route("/conversations/actions", lists.actions, methods=["GET"]),
+        Route("/archive", lists.archive, methods=["GET"]),
+        Route("/search", lists.search, methods=["GET"]),
+        WebSocketRoute("/stream", conversations.socket),
         Route("/c/{conversation_id}", conversations.show, methods=["GET"]),
+        Route("/c/{conversation_id}/newer", lists.newer_neighbour, methods=["GET"]),
+        Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/messages", messages.create, methods=["POST"]),
         Route("/c/{conversation_id}/stream", conversations.stream, methods=["GET"]),
         WebSocketRoute("/c/{conversation_id}/stream", conversations.socket),
@@ -118,12 +129,30 @@ def _lifespan(
             stack.push_async_callback(images.close)
             renderer, replies = Renderer(_folder("templates")), ReplyRenderer(images.source, images.rule)
             stack.push_async_callback(replies.close)
-            parts = (store, MemoryBroker(), chosen, renderer, replies)
-            running = Turns(*parts, _limits(settings), settings.rill_system_prompt)
+            broker = MemoryBroker()
+            reader_lists = Lists(SqlCatalog(store.database), broker)
+            stack.push_async_callback(reader_lists.close)
+            await reader_lists.open()
+            titles = Titles(chosen, reader_lists)
+            stack.push_async_callback(titles.close)
+            running = Turns(
+                *(store, broker, chosen, renderer, replies, _limits(settings)),
+                system=settings.rill_system_prompt,
+                on_end=titles.begin if settings.rill_titles else None,
+            )
             await running.open(silent_seconds=0 if store.is_embedded else SILENT_TURN_SECONDS)
             stack.push_async_callback(running.close, settings.rill_shutdown_grace_seconds)
             app.state.services = Services(
-                settings, secret, store, chosen, renderer, replies, images, running, Assets(_folder("static"))
+                settings,
+                secret,
+                store,
+                chosen,
+                renderer,
+                replies,
+                images,
+                running,
+                reader_lists,
+                Assets(_folder("static")),
             )
             await _first_look(chosen)
             yield

@@ -98,12 +98,20 @@ class Conversation:
     messages: tuple[Message, ...] = field(default=())
     switches: int = 0
     last_number: int = 0
+    is_pinned: bool = False
+    is_archived: bool = False
 
     @property
     def running(self) -> Message | None:
         """The reply that is being written, if any."""
         last = self.messages[-1] if self.messages else None
         return last if last is not None and last.is_running else None
+
+    @property
+    def listed(self) -> ListedConversation:
+        """The conversation as a list shows it."""
+        shown = (self.id, self.owner, self.title, self.updated_at)
+        return ListedConversation(*shown, self.running is not None, self.is_pinned, self.is_archived)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ class ListedConversation:
     is_running: bool = False
     is_pinned: bool = False
     is_archived: bool = False
+    is_deleted: bool = False
 
     @property
     def place(self) -> Place:
@@ -160,15 +169,11 @@ class Hit:
 
 
 class ListChange(StrEnum):
-    """What happened to a reader's list: a conversation came to its top, changed where it is, or left it.
-
-    `MANY` is a change that only the whole list can show.
-    """
+    """What happened to a reader's list: a conversation came to its top, changed where it is, or moved elsewhere."""
 
     CAME = "came"
     CHANGED = "changed"
-    LEFT = "left"
-    MANY = "many"
+    MOVED = "moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,19 @@ class ListNews:
 
     change: ListChange
     listed: ListedConversation
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The beginning of a reader's list: what is pinned, and the latest of the rest.
+
+    `goes_on` says that there is more of the rest. `version` is another one after each change of the list.
+    """
+
+    pinned: tuple[ListedConversation, ...] = ()
+    recent: tuple[ListedConversation, ...] = ()
+    goes_on: bool = False
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
     |-- PromptRefused                 422
     |   |-- PromptEmpty
     |   `-- PromptTooLong             413
+    |-- TitleRefused                  422
     |-- TurnRunning                   409
     |-- TurnNotRunning                409
     |-- NothingToRetry                409
@@ -89,6 +90,11 @@ class PromptTooLong(PromptRefused):
             f"The message has {length_chars:,} characters; at most {limit_chars:,} can be sent. "
             "Shorten it or send it in parts."
         )
+
+
+class TitleRefused(RillError):
+    status = 422
+    cause = "title_refused"
 
 
 class TurnRunning(RillError):

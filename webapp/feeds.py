@@ -19,10 +19,14 @@ from webapp.domain import (
     ConversationId,
     Fragment,
     FragmentKind,
+    ListChange,
+    Listing,
+    ListNews,
     Position,
     ReaderId,
     TurnState,
 )
+from webapp.lists import Lists
 from webapp.turns import Turns
 
 
@@ -43,8 +47,19 @@ class Beat:
     """A sign that the feed is alive, every `BEAT_SECONDS` while a reader follows it."""
 
 
+Item = Snapshot | Listing | ListNews | Sequence[Fragment] | Beat
+"""What a feed gives: fragments come in order and together, news of the reader's list each by themselves."""
+
 BEAT_SECONDS = 10.0
 """The page says that the connection is lost after 25 seconds without a beat: two may be missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListCursor:
+    """Which version of a reader's list a page shows."""
+
+    lists: Lists
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +105,32 @@ def _position(conversation: Conversation) -> Position:
 async def follow(
     turns: Turns,
     owner: ReaderId,
-    conversation_id: ConversationId,
+    conversation_id: ConversationId | None,
     after: Position | None = None,
     *,
     is_allowed: bool = False,
-) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
+    cursor: ListCursor | None = None,
+) -> AsyncGenerator[Item, None]:
     """Follow a conversation for ever: a snapshot first, then fragments in order, each at most once, and beats.
 
     With `after`, the snapshot is left out if everything since that position is still at hand. A reader too slow for
-    the feed gets a fresh snapshot. Raises `ConversationNotFound` at the first step; not if it is known that the owner
-    `is_allowed` to follow. It keeps nothing of what it gave: readers wait for hours, and are many.
+    the feed gets a fresh snapshot. With `cursor`, the owner's list is followed too: whole if it is not of that version
+    any more, then each change of it; without a conversation, only that. Raises `ConversationNotFound` at the first
+    step; not if it is known that the owner `is_allowed` to follow. It keeps nothing of what it gave: readers wait for
+    hours, and are many.
     """
-    if after is not None and not is_allowed:
+    if conversation_id is not None and after is not None and not is_allowed:
         await turns.store.conversation(owner, conversation_id)  # A snapshot would have asked by itself.
-    with turns.broker.subscribe(conversation_id, after) as subscription:
+    with turns.broker.subscribe(conversation_id, after, reader=owner if cursor else None) as subscription:
         position, is_behind = after or Position(-1, 0), False
-        if after is None:
+        if conversation_id is not None and after is None:
             now = await snapshot(turns, owner, conversation_id)
             position, is_behind = now.position, now.runs_elsewhere
             yield now
             del now
+        if cursor is not None and (listing := await cursor.lists.changed_since(owner, cursor.version)) is not None:
+            yield listing
+            del listing
         loop = asyncio.get_running_loop()
         while True:
             next_beat = loop.time() + BEAT_SECONDS
@@ -117,39 +138,54 @@ async def follow(
                 async with Deadline() as deadline:
                     while loop.time() < next_beat:
                         deadline.set(next_beat)
-                        fresh, is_due = await _next(subscription, position)
+                        came = await _next(subscription, position)
                         # Whoever is given an item may take longer for it than there is to the next beat.
                         deadline.clear()
-                        if fresh and not is_behind:
-                            position = fresh[-1].position
-                            yield fresh
-                        if is_due or (fresh and is_behind):
+                        if came.fragments and not is_behind:
+                            position = came.fragments[-1].position
+                            yield came.fragments
+                        if conversation_id is not None and (came.is_due or (came.fragments and is_behind)):
                             # A page that shows a turn's checkpoint has no places for what that turn goes on to write.
                             now = await snapshot(turns, owner, conversation_id)
                             if now.position != position:
                                 position, is_behind = now.position, now.runs_elsewhere
                                 yield now
                             del now
-                        del fresh
+                        if cursor is not None:
+                            for news in came.news:
+                                is_moved = news.change is ListChange.MOVED
+                                yield await cursor.lists.listing(owner) if is_moved else news
+                            if came.has_lagged:
+                                yield await cursor.lists.listing(owner)
+                        del came
             yield Beat()
 
 
-def follow_turn(
-    turns: Turns, owner: ReaderId, begun: BegunTurn
-) -> AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None]:
+def follow_turn(turns: Turns, owner: ReaderId, begun: BegunTurn) -> AsyncGenerator[Item, None]:
     """Follow a feed from the first fragment of a turn that this owner has just begun."""
     return follow(turns, owner, begun.conversation.id, Position(begun.reply.number, -1), is_allowed=True)
 
 
-async def _next(subscription: Subscription, position: Position) -> tuple[Sequence[Fragment], bool]:
-    """Wait for the next fragments after a position, and tell whether a snapshot has to take the place of the rest."""
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """What came at once. With `is_due`, a snapshot has to take the place of what came after the fragments."""
+
+    fragments: Sequence[Fragment] = ()
+    news: Sequence[ListNews] = ()
+    is_due: bool = False
+    has_lagged: bool = False
+
+
+async def _next(subscription: Subscription, position: Position) -> _Came:
+    """Wait for the next fragments after a position, or for news."""
     try:
-        fragments = await subscription.next()
+        items = await subscription.next()
     except Lagged:
-        return (), True
-    fresh = [fragment for fragment in fragments if fragment.position > position]
+        return _Came(is_due=True, has_lagged=True)
+    fresh = [item for item in items if isinstance(item, Fragment) and item.position > position]
     shown = list(takewhile(lambda fragment: not fragment.needs_snapshot, fresh))
-    return shown, len(shown) < len(fresh)
+    news = [item for item in items if isinstance(item, ListNews)]
+    return _Came(shown, news, is_due=len(shown) < len(fresh))
 
 
 def follow_reply(
@@ -167,9 +203,7 @@ def follow_begun_reply(turns: Turns, owner: ReaderId, begun: BegunTurn) -> Async
     return _read_reply(follow_turn(turns, owner, begun), begun.reply.number)
 
 
-async def _read_reply(
-    items: AsyncGenerator[Snapshot | Sequence[Fragment] | Beat, None], number: int
-) -> AsyncGenerator[TextPiece | TurnEnd, None]:
+async def _read_reply(items: AsyncGenerator[Item, None], number: int) -> AsyncGenerator[TextPiece | TurnEnd, None]:
     sent = 0
     async with aclosing(items) as feed:
         async for item in feed:
@@ -180,9 +214,9 @@ async def _read_reply(
                 sent += len(news.text)
 
 
-def _news(item: Snapshot | Sequence[Fragment] | Beat, number: int, sent_chars: int) -> list[TextPiece | TurnEnd]:
+def _news(item: Item, number: int, sent_chars: int) -> list[TextPiece | TurnEnd]:
     """Tell what an item of a feed says about one reply, of which `sent_chars` characters are known."""
-    if isinstance(item, Beat):
+    if isinstance(item, Beat | Listing | ListNews):
         return []
     if isinstance(item, Snapshot):
         message = next((m for m in item.conversation.messages if m.number == number), None)

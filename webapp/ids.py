@@ -17,6 +17,13 @@ STATUS = "status"
 CONTROLS = "controls"
 FALLBACK = "fallback"
 PULSE = "pulse"
+TITLE = "title"
+PAGE_TITLE = "page-title"
+LISTING = "listing"
+PINNED = "pinned"
+RECENT = "recent"
+OLDER = "older"
+UNDO = "undo"
 
 
 def message(number: int) -> str:
@@ -32,6 +39,11 @@ def content(number: int) -> str:
 def end(number: int) -> str:
     """What is said below a reply of its end."""
     return f"e{number}"
+
+
+def listed(conversation_id: str) -> str:
+    """A conversation in the list."""
+    return f"c-{conversation_id}"
 
 
 def place_after(number: int) -> str:

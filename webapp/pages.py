@@ -22,7 +22,8 @@ class Page:
     """One page. `base` is the path that the app is mounted at, `origin` the scheme, host and port it was asked at.
 
     `name` is random; `since` is the number of the last message that the page shows as settled, `switches` how often
-    another branch of the conversation had been shown before.
+    another branch of the conversation had been shown before, `listed` the version of the reader's list that it shows;
+    what asks without one is no page, and follows no list.
     """
 
     base: str
@@ -32,6 +33,7 @@ class Page:
     conversation_id: ConversationId | None
     since: int
     switches: int = 0
+    listed: int | None = None
 
     @classmethod
     def make(
@@ -45,9 +47,10 @@ class Page:
         name: str | None = None,
         since: int = 0,
         switches: int = 0,
+        listed: int | None = None,
     ) -> Page:
         name = name or secrets.token_urlsafe(12)
-        return cls(base, origin, name, page_nonce(secret, reader, name), conversation_id, since, switches)
+        return cls(base, origin, name, page_nonce(secret, reader, name), conversation_id, since, switches, listed)
 
     @property
     def home_url(self) -> str:
@@ -56,6 +59,22 @@ class Page:
     @property
     def model_url(self) -> str:
         return f"{self.base}/model"
+
+    @property
+    def list_url(self) -> str:
+        return f"{self.base}/conversations"
+
+    @property
+    def actions_url(self) -> str:
+        return f"{self.base}/conversations/actions"
+
+    @property
+    def archive_url(self) -> str:
+        return f"{self.base}/archive"
+
+    @property
+    def search_url(self) -> str:
+        return f"{self.base}/search"
 
     @property
     def conversation_url(self) -> str:
@@ -67,7 +86,8 @@ class Page:
 
     @property
     def stream_url(self) -> str:
-        return f"{self.conversation_url}/stream?{self._cursor}"
+        """The feed of the conversation and of the reader's list; without a conversation, only that of the list."""
+        return f"{self._stream_path}?{self._cursor}"
 
     @property
     def fallback_url(self) -> str:
@@ -92,16 +112,19 @@ class Page:
     @property
     def content_security_policy(self) -> str:
         """The policy that lets this page reach exactly its own addresses."""
-        paths = [self.messages_url, self.model_url]
+        paths = [self.messages_url, self.model_url, self.list_url, self.actions_url]
         if self.conversation_id is not None:
-            stream = f"{self.conversation_url}/stream"
             forms = [self.stop_url, self.retry_url, self.continue_url, self.branch_url]
-            paths += [stream, f"{self.conversation_url}/fallback", *forms]
+            paths += [self._stream_path, f"{self.conversation_url}/fallback", *forms]
         urls = [self.origin + path for path in paths]
-        if self.conversation_id is not None:
-            urls.append(f"ws{self.origin.removeprefix('http')}{stream}")
+        urls.append(f"ws{self.origin.removeprefix('http')}{self._stream_path}")
         return content_security_policy(self.nonce, urls)
 
     @property
+    def _stream_path(self) -> str:
+        return f"{self.base}/stream" if self.conversation_id is None else f"{self.conversation_url}/stream"
+
+    @property
     def _cursor(self) -> str:
-        return urlencode({"page": self.name, "since": self.since, "switches": self.switches})
+        cursor = {"page": self.name, "since": self.since, "switches": self.switches, "listed": self.listed or 0}
+        return urlencode(cursor)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,16 +22,24 @@ from webapp.domain import (
     FinishReason,
     Fragment,
     FragmentKind,
+    ListChange,
+    ListedConversation,
     Message,
+    Place,
     Position,
     Role,
     TurnState,
     WaitChunk,
 )
 from webapp.markdown import MarkdownStream, Op
+from webapp.stores.words import excerpt, terms_of
 
 SPLIT = "<!--reply-->"
 """Stands in `partials/message.html` where a running reply's text goes on; a rendering can never contain it."""
+
+
+AGES = ((1, "Last 24 hours"), (7, "Last 7 days"), (30, "Last 30 days"))
+"""Up to how many days each period goes; what is older is named by its month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,10 @@ class Renderer:
             markers=markers,
             Role=Role,
             TurnState=TurnState,
+            ListChange=ListChange,
+            groups=groups,
+            age=age,
+            excerpt=lambda text, query: excerpt(text, terms_of(query)),
         )
         self.environment.filters.update(status=status_line, can_continue=can_continue, wait_sentence=wait_sentence)
         # All of them now: a server that has no files left to open still has to send its readers fragments.
@@ -137,6 +151,22 @@ class Renderer:
         parts = Parts.after(conversation.messages, since)
         is_other = conversation.switches != switches
         return self.render("fragments/snapshot.html", parts=parts, running=conversation.running, is_other=is_other)
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """Say how long ago something was, by periods that are the same in every time zone; months are those of UTC."""
+    days = (now - moment) / timedelta(days=1)
+    return next((name for limit, name in AGES if days < limit), f"{moment:%B %Y}")
+
+
+def groups(
+    listed: Sequence[ListedConversation], now: datetime, after: Place | None
+) -> Sequence[tuple[str, Sequence[ListedConversation]]]:
+    """Divide conversations, the latest first, by age. At the beginning of a list the first group is always there."""
+    found = [(name, list(group)) for name, group in groupby(listed, lambda each: age(each.updated_at, now))]
+    latest = AGES[0][1]
+    is_there = after is not None or bool(found and found[0][0] == latest)
+    return found if is_there else [(latest, []), *found]
 
 
 def partials(ops: Sequence[Op]) -> str:

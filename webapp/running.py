@@ -23,6 +23,8 @@ from webapp.domain import (
     FinishChunk,
     FinishReason,
     FragmentKind,
+    ListChange,
+    ListNews,
     Message,
     Position,
     TextChunk,
@@ -79,10 +81,10 @@ class RunningTurn:
         flush_seconds: float,
         *,
         on_growth: Callable[[RunningTurn], None],
-        on_end: Callable[[RunningTurn], None],
+        on_end: Callable[[RunningTurn, Message], None],
     ) -> None:
         self._use = parts
-        self._begun, self._messages = begun, messages
+        self.begun, self._messages = begun, messages
         self._flush_seconds = flush_seconds
         self._on_growth, self._on_end = on_growth, on_end
         self.conversation_id: ConversationId = begun.conversation.id
@@ -181,7 +183,7 @@ class RunningTurn:
         self._show_beginning()
 
     def _show_beginning(self) -> None:
-        self._use.broker.publish(self.conversation_id, self._use.renderer.turn_began(self._begun, self.showing))
+        self._use.broker.publish(self.conversation_id, self._use.renderer.turn_began(self.begun, self.showing))
         self.has_begun.set()
 
     async def _read_chunks(self) -> FinishReason | None:
@@ -300,16 +302,18 @@ class RunningTurn:
             await self._store_later(ended)
             ops = []
         # No await between these two: a snapshot sees the turn either running or ended.
-        self._on_end(self)
+        self._on_end(self, ended)
         self._use.broker.publish(self.conversation_id, self._use.renderer.turn_ended(ended, ops))
         log.info("turn.ended", state=state.value, cause=cause, chars=self._chars, **self._facts())
 
     async def _is_stored(self, ended: Message) -> bool:
         try:
-            await self._use.store.end_turn(self.conversation_id, ended)
+            listed = await self._use.store.end_turn(self.conversation_id, ended)
         except errors.StoreUnavailable as error:
             log.error("turn.not_saved", detail=error.detail, **self._facts())
             return False
+        if listed is not None:
+            self._use.broker.announce(listed.owner, ListNews(ListChange.CAME, listed))
         return True
 
     def _show_unsaved(self, ended: Message, ops: Sequence[Op]) -> None:

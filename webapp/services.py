@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from webapp.assets import Assets
 from webapp.domain import ConversationId, ReaderId
 from webapp.images import Images
+from webapp.lists import Lists
 from webapp.pages import Page
 from webapp.providers import Provider
 from webapp.rendering import Renderer
@@ -32,6 +33,7 @@ class Services:
     replies: ReplyRenderer
     images: Images
     turns: Turns
+    lists: Lists
     assets: Assets
 
 
@@ -50,30 +52,41 @@ def reader(connection: HTTPConnection) -> ReaderId:
 
 
 def new_page(
-    connection: HTTPConnection, conversation_id: ConversationId | None = None, since: int = 0, switches: int = 0
+    connection: HTTPConnection,
+    conversation_id: ConversationId | None = None,
+    *,
+    since: int = 0,
+    switches: int = 0,
+    listed: int = 0,
 ) -> Page:
     """A page that is about to be sent."""
-    return _page(connection, conversation_id, None, since, switches)
+    return _page(connection, conversation_id, None, since, switches, listed)
 
 
 def asking_page(connection: HTTPConnection, conversation_id: ConversationId | None = None) -> Page:
-    """The page that sent a request or opened a socket, by the `page`, `since` and `switches` in its URL.
+    """The page that sent a request or opened a socket, by the cursor in its URL.
 
     What goes down a socket carries the page's own nonce. An HTTP answer carries a nonce of its own, which htmx rewrites
     to the page's; it takes the page's nonce in an answer for a stolen one, and blocks what carries it.
     """
     asked = connection.query_params
     since, switches = _count(asked.get("since", "")), _count(asked.get("switches", ""))
-    page = _page(connection, conversation_id, asked.get("page", "")[:64] or None, since, switches)
+    listed = _count(asked["listed"]) if "listed" in asked else None
+    page = _page(connection, conversation_id, asked.get("page", "")[:64] or None, since, switches, listed)
     return page if connection.scope["type"] == "websocket" else replace(page, nonce=secrets.token_urlsafe(18))
 
 
 def _count(digits: str) -> int:
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 18 else 0
 
 
 def _page(
-    connection: HTTPConnection, conversation_id: ConversationId | None, name: str | None, since: int, switches: int
+    connection: HTTPConnection,
+    conversation_id: ConversationId | None,
+    name: str | None,
+    since: int,
+    switches: int,
+    listed: int | None,
 ) -> Page:
     scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
     return Page.make(
@@ -85,4 +98,5 @@ def _page(
         name=name,
         since=since,
         switches=switches,
+        listed=listed,
     )

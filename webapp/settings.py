@@ -70,6 +70,12 @@ class Settings(BaseModel):
     )
     rill_styleguide: bool = Field(False, description="Serve `/styleguide`, which shows all that replies can have.")
 
+    rill_titles: bool = Field(
+        True,
+        description="After the first reply, ask the model for the conversation's title; otherwise it is the first "
+        "words. The built-in model is never asked.",
+    )
+
     rill_flush_ms: int = Field(
         40, ge=0, le=1000, description="Least time between two fragments of one conversation, in milliseconds."
     )

@@ -8,7 +8,7 @@ because readers mostly want to change it once they have seen the reply, or to st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,18 @@ import structlog
 
 from webapp import errors
 from webapp.brokers import Broker
-from webapp.domain import BegunTurn, Conversation, ConversationId, Message, ReaderId, RequestId, Role, TurnState
+from webapp.domain import (
+    BegunTurn,
+    Conversation,
+    ConversationId,
+    ListChange,
+    ListNews,
+    Message,
+    ReaderId,
+    RequestId,
+    Role,
+    TurnState,
+)
 from webapp.providers import ChatMessage, Provider
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
@@ -42,7 +53,10 @@ CONTINUE = "Continue your last answer exactly where it stopped. Do not repeat an
 
 
 class Turns:
-    """Begins, follows up and ends turns; knows those that run in this process."""
+    """Begins, follows up and ends turns; knows those that run in this process.
+
+    `on_end` is told of each reply that has ended and is stored, and of the conversation as it was when that began.
+    """
 
     def __init__(
         self,
@@ -53,11 +67,12 @@ class Turns:
         replies: ReplyRenderer,
         limits: TurnLimits,
         system: str = "",
+        on_end: Callable[[Conversation, Message], None] | None = None,
     ) -> None:
         self.store, self.broker = store, broker
         self.replies, self.limits = replies, limits
         self._parts = TurnParts(store, broker, provider, renderer, replies, limits)
-        self._system = system
+        self._system, self._on_end = system, on_end
         self._running: dict[ConversationId, RunningTurn] = {}
         self._beginnings: set[asyncio.Task[BegunTurn]] = set()
         self._keeper: asyncio.Task[None] | None = None
@@ -212,14 +227,17 @@ class Turns:
         turn = RunningTurn(self._parts, begun, messages, flush, on_growth=self._note_growth, on_end=self._forget)
         self._running[conversation.id] = turn
         turn.start()
+        self.broker.announce(conversation.owner, ListNews(ListChange.CAME, conversation.listed))
         log.info("turn.began", conversation=conversation.id[:6], reply=begun.reply.number, messages=len(messages))
 
     def _note_growth(self, turn: RunningTurn) -> None:
         if turn.unkept_chars >= CHECKPOINT_CHARS:
             self._much_written.set()
 
-    def _forget(self, turn: RunningTurn) -> None:
+    def _forget(self, turn: RunningTurn, ended: Message) -> None:
         self._running.pop(turn.conversation_id, None)
+        if self._on_end is not None:
+            self._on_end(turn.begun.conversation, ended)
 
     async def _keep(self) -> None:
         """Store what running turns have written, and notice those of processes that died."""
@@ -250,9 +268,10 @@ class Turns:
 
     async def _interrupt_silent(self, silent_seconds: float) -> None:
         since = datetime.now(UTC) - timedelta(seconds=silent_seconds)
-        for conversation_id, reply in await self.store.interrupt_turns(since):
-            log.warning("turn.interrupted", conversation=conversation_id[:6], reply=reply.number)
-            self.broker.publish(conversation_id, self._parts.renderer.turn_lost(reply))
+        for listed, reply in await self.store.interrupt_turns(since):
+            log.warning("turn.interrupted", conversation=listed.id[:6], reply=reply.number)
+            self.broker.publish(listed.id, self._parts.renderer.turn_lost(reply))
+            self.broker.announce(listed.owner, ListNews(ListChange.CAME, listed))
 
 
 def model_messages(conversation: Conversation, system: str) -> list[ChatMessage]:

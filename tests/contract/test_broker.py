@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
 from webapp.brokers import Broker, Lagged, Subscription
 from webapp.brokers.memory import KEPT_BYTES, WAITING_BYTES, MemoryBroker
-from webapp.domain import ConversationId, Fragment, FragmentKind, Position
+from webapp.domain import (
+    ConversationId,
+    Fragment,
+    FragmentKind,
+    ListChange,
+    ListedConversation,
+    ListNews,
+    Position,
+    ReaderId,
+)
 
 HERE, THERE = ConversationId("here"), ConversationId("there")
 
@@ -36,9 +46,9 @@ def publish(broker: Broker, *fragments: Fragment, to: ConversationId = HERE) -> 
         broker.publish(to, fragment)
 
 
-async def read(subscription: Subscription, count: int) -> list[Fragment]:
+async def read(subscription: Subscription, count: int) -> list[Fragment | ListNews]:
     """Read until `count` fragments have come."""
-    got: list[Fragment] = []
+    got: list[Fragment | ListNews] = []
     async with asyncio.timeout(10):
         while len(got) < count:
             got += await subscription.next()
@@ -250,3 +260,44 @@ async def test_what_a_resumed_reader_has_not_fetched_is_bounded() -> None:
         waiting = sum(len(fragment.html) for fragment in subscription._waiting)
 
     assert waiting <= KEPT_BYTES + WAITING_BYTES
+
+
+ADA, BOB = ReaderId("a" * 32), ReaderId("b" * 32)
+
+
+def news(title: str, owner: ReaderId = ADA) -> ListNews:
+    return ListNews(ListChange.CAME, ListedConversation(HERE, owner, title, datetime(2026, 1, 2, tzinfo=UTC)))
+
+
+class TestNews:
+    async def test_they_go_to_all_pages_of_their_reader_that_asked(self, broker: Broker) -> None:
+        with (
+            broker.subscribe(HERE, reader=ADA) as here,
+            broker.subscribe(None, reader=ADA) as anywhere,
+            broker.subscribe(HERE) as without,
+            broker.subscribe(HERE, reader=BOB) as bobs,
+        ):
+            broker.announce(ADA, news("first"))
+            publish(broker, began(1))
+            broker.announce(ADA, news("second"))
+
+            assert await here.next() == [news("first"), began(1), news("second")]
+            assert await anywhere.next() == [news("first"), news("second")]
+            assert await without.next() == [began(1)]
+            assert await bobs.next() == [began(1)]
+
+    async def test_they_are_nobodys_once_all_pages_are_closed(self, broker: Broker) -> None:
+        with broker.subscribe(None, reader=ADA):
+            pass
+        broker.announce(ADA, news("unread"))
+        with broker.subscribe(None, reader=ADA) as again:
+            assert await has_nothing(again)
+
+    async def test_a_page_that_reads_none_of_them_lags(self, broker: Broker) -> None:
+        with broker.subscribe(None, reader=ADA) as slow:
+            for _ in range(10_000):
+                broker.announce(ADA, news("again"))
+
+            with pytest.raises(Lagged):
+                await slow.next()
+            assert await has_nothing(slow)

@@ -87,7 +87,11 @@ async def test_a_pages_policy_allows_exactly_its_own_addresses(
     routes = ["/messages", "/stream", "/fallback", "/turn/stop", "/turn/retry", "/turn/continue", "/branch"]
     policy = directives(answer)
     assert sorted(policy.pop("connect-src")) == sorted(
-        [*(f"{here}{path}{route}" for route in routes), f"{here}/model", f"{sockets}{path}/stream"]
+        [
+            *(f"{here}{path}{route}" for route in routes),
+            *(f"{here}/{name}" for name in ("model", "conversations", "conversations/actions")),
+            f"{sockets}{path}/stream",
+        ]
     )
     assert policy == {
         "default-src": ["'none'"],

@@ -12,6 +12,8 @@ from sqlalchemy import text as sql
 
 from tests.stores import ADA, begin
 from webapp.errors import SettingsInvalid, StoreUnavailable
+from webapp.stores import Shelf
+from webapp.stores.catalog import SqlCatalog
 from webapp.stores.engines import database_url
 from webapp.stores.sql import SqlStore
 
@@ -88,7 +90,7 @@ class TestSQLite:
         await store.open()
         async with store.database.writing():
             writers = [asyncio.create_task(begin(store, number=number)) for number in range(30)]
-            reads = [await store.conversations(ADA, 50) for _ in range(10)]
+            reads = [await SqlCatalog(store.database).page(ADA, Shelf.RECENT, 50) for _ in range(10)]
         await asyncio.gather(*writers)
         await store.close()
 

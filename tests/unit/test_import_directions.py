@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
         "rendering",
         "migrations",
     },
-    {"running", "turns"},
+    {"running", "turns", "lists", "titles"},
     {"feeds"},
     {"security", "pages", "services", "prompts", "transports", "routes"},
     {"model_choice", "app", "server", "cli", "__main__", "__init__"},
@@ -34,11 +34,12 @@ LAYERS: list[set[str]] = [
 """A part may import from the layers above it in this list, from itself, and within a layer what `BESIDE` names."""
 
 BESIDE: dict[str, set[str]] = {
-    "rendering": {"markdown"},
+    "rendering": {"markdown", "stores"},
     "replies": {"markdown"},
     "migrations": {"stores"},
     "pages": {"security"},
     "turns": {"running"},
+    "titles": {"lists"},
     "prompts": {"pages"},
     "services": {"pages"},
     "transports": {"pages", "prompts", "services"},
@@ -50,7 +51,7 @@ BESIDE: dict[str, set[str]] = {
 }
 
 KNOW_STARLETTE = {"security", "services", "transports", "routes", "app", "server", "cli"}
-CONCRETE = {"SqlStore", "MemoryBroker", "EndpointProvider", "LocalProvider", "FunctionProvider"}
+CONCRETE = {"SqlStore", "SqlCatalog", "MemoryBroker", "EndpointProvider", "LocalProvider", "FunctionProvider"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +19,10 @@ from webapp.domain import (
     BegunTurn,
     Conversation,
     ConversationId,
+    Hit,
+    ListChange,
+    ListedConversation,
+    Listing,
     Message,
     Model,
     ModelKind,
@@ -96,6 +100,7 @@ def parts() -> list[Parts]:
     ]
 
 
+LISTED = ListedConversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW)
 SAMPLES: dict[str, list[Any]] = {
     "page": [page("c" * 22), page(None)],
     "model": models(),
@@ -113,7 +118,21 @@ SAMPLES: dict[str, list[Any]] = {
     "prompt": [PROMPT],
     "reply": ENDS,
     "replaced": [None, ENDS[3]],
-    "listed": [[], [conversation()]],
+    "listed": [LISTED, replace(LISTED, is_running=True, is_pinned=True), replace(LISTED, is_archived=True)],
+    "listing": [Listing((LISTED,), (LISTED,) * 2, goes_on=True, version=1), Listing()],
+    "older": [[LISTED, replace(LISTED, updated_at=NOW - timedelta(days=9))]],
+    "after": [None, LISTED.place],
+    "goes_on": [True, False],
+    "now": [NOW],
+    "query": [HOSTILE, ""],
+    "is_open": [True, False],
+    "deleted": ["", "c" * 22],
+    "change": list(ListChange),
+    "hit": [Hit(LISTED, 3, HOSTILE), Hit(replace(LISTED, is_archived=True), 0, "")],
+    "hits": [[Hit(LISTED, 3, HOSTILE)], []],
+    "following": [LISTED.place, None],
+    "empty": [HOSTILE],
+    "path": ["/archive"],
     "title": [HOSTILE, ""],
     "heading": [HOSTILE, ""],
     "assets": [Assets(ROOT / "static")],

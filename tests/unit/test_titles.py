@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from webapp.stores.texts import TITLE_MAX_CHARS, title_from
+from webapp.titles import title_of
 
 
 def test_a_short_prompt_is_its_own_title() -> None:
@@ -43,3 +44,21 @@ def test_nothing_but_space_gives_an_empty_title() -> None:
 
 def test_a_megabyte_of_words_gives_a_title_as_well() -> None:
     assert title_from("word \n" * 170_000) == "word word word word word word word word word word word word…"
+
+
+@pytest.mark.parametrize(
+    ("answer", "title"),
+    [
+        ("Why skies are blue", "Why skies are blue"),
+        ("“Why skies are blue.”\n\nI chose this because", "Why skies are blue"),
+        ("Title: **Why skies are blue**.", "Why skies are blue"),
+        ("  \n Why \t skies", "Why skies"),
+        ("東京の天気", "東京の天気"),
+        ("x" * 61, ""),
+        ('""', ""),
+        ("\n\n", ""),
+        ("", ""),
+    ],
+)
+def test_of_a_models_answer_only_the_title_is_kept(answer: str, title: str) -> None:
+    assert title_of(answer) == title

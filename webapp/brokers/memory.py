@@ -11,28 +11,32 @@ import asyncio
 from collections.abc import Sequence
 
 from webapp.brokers import Lagged
-from webapp.domain import ConversationId, Fragment, FragmentKind, Position
+from webapp.domain import ConversationId, Fragment, FragmentKind, ListNews, Position, ReaderId
 
 KEPT_BYTES = 49_152
 """Some seconds of a reply: a lost packet, a change of networks. After a longer absence a snapshot is as small."""
 FRAGMENT_BYTES = 400
 """What a fragment takes besides its HTML."""
 WAITING_BYTES = 262_144
+NEWS_BYTES = 1_000
+"""More than news of a list take, with the longest title."""
 
 
 class MemorySubscription:
     """One reader's queue; see `webapp.brokers.Subscription`."""
 
-    def __init__(self, feed: _Feed, backlog: Sequence[Fragment] | None) -> None:
-        self._feed = feed
-        self._waiting: list[Fragment] = list(backlog or ())
+    def __init__(
+        self, broker: MemoryBroker, feed: _Feed | None, reader: ReaderId | None, backlog: Sequence[Fragment] | None
+    ) -> None:
+        self._broker, self._feed, self._reader = broker, feed, reader
+        self._waiting: list[Fragment | ListNews] = list(backlog or ())
         self._waiting_bytes = 0
         self._has_lagged = backlog is None
         self._wake: asyncio.Future[None] | None = None
 
-    def put(self, fragment: Fragment) -> None:
-        self._waiting.append(fragment)
-        self._waiting_bytes += len(fragment.html)
+    def put(self, item: Fragment | ListNews) -> None:
+        self._waiting.append(item)
+        self._waiting_bytes += NEWS_BYTES if isinstance(item, ListNews) else len(item.html)
         if self._waiting_bytes > WAITING_BYTES:
             # Nothing is worth keeping once a snapshot is due, and the snapshot will cover it all.
             self._clear()
@@ -40,7 +44,7 @@ class MemorySubscription:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    async def next(self) -> Sequence[Fragment]:
+    async def next(self) -> Sequence[Fragment | ListNews]:
         if not self._waiting and not self._has_lagged:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
@@ -59,8 +63,11 @@ class MemorySubscription:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._feed.subscriptions.discard(self)
-        self._feed.drop_if_idle()
+        if self._feed is not None:
+            self._feed.subscriptions.discard(self)
+            self._feed.drop_if_idle()
+        if self._reader is not None:
+            self._broker.forget(self._reader, self)
 
 
 class _Feed:
@@ -113,15 +120,32 @@ class MemoryBroker:
 
     def __init__(self) -> None:
         self._feeds: dict[ConversationId, _Feed] = {}
+        self._readers: dict[ReaderId, list[MemorySubscription]] = {}
 
     def publish(self, conversation_id: ConversationId, fragment: Fragment) -> None:
         self._feed(conversation_id).publish(fragment)
 
-    def subscribe(self, conversation_id: ConversationId, after: Position | None = None) -> MemorySubscription:
-        feed = self._feed(conversation_id)
-        subscription = MemorySubscription(feed, feed.after(after))
-        feed.subscriptions.add(subscription)
+    def announce(self, reader: ReaderId, news: ListNews) -> None:
+        for subscription in self._readers.get(reader, ()):
+            subscription.put(news)
+
+    def subscribe(
+        self, conversation_id: ConversationId | None, after: Position | None = None, *, reader: ReaderId | None = None
+    ) -> MemorySubscription:
+        feed = None if conversation_id is None else self._feed(conversation_id)
+        subscription = MemorySubscription(self, feed, reader, feed.after(after) if feed else ())
+        if feed is not None:
+            feed.subscriptions.add(subscription)
+        if reader is not None:
+            self._readers.setdefault(reader, []).append(subscription)
         return subscription
+
+    def forget(self, reader: ReaderId, subscription: MemorySubscription) -> None:
+        """Hand no more news of a reader's list to a subscription."""
+        present = self._readers[reader]
+        present.remove(subscription)
+        if not present:
+            del self._readers[reader]
 
     def _feed(self, conversation_id: ConversationId) -> _Feed:
         feed = self._feeds.get(conversation_id)

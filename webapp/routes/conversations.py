@@ -6,23 +6,26 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.websockets import WebSocket
 
-from webapp.domain import ConversationId, Message, Position, Role
+from webapp.domain import ConversationId, Listing, Message, Position, Role
 from webapp.errors import NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
+from webapp.pages import Page
 from webapp.prompts import SentPrompt
 from webapp.rendering import Parts
 from webapp.routes import answers
 from webapp.services import SCRIPTS_COOKIE, asking_page, new_page, reader, services
 from webapp.transports import html, sse
-from webapp.transports.view import LISTED_CONVERSATIONS, Draft, render_page
-from webapp.transports.websocket import ConversationSocket
+from webapp.transports.view import Draft, render_page
+from webapp.transports.websocket import PageSocket
 
 
 async def new(request: Request) -> Response:
     """`GET /`: an empty conversation, which the first prompt gives an address."""
-    found, page = services(request), new_page(request)
-    listed = await found.store.conversations(reader(request), limit=LISTED_CONVERSATIONS)
-    return answers.html(page, render_page(found, page, listed, None))
+    found = services(request)
+    listing = await found.lists.listing(reader(request))
+    page = new_page(request, listed=listing.version)
+    deleted = request.query_params.get("deleted", "")[:64]
+    return answers.html(page, render_page(found, page, listing, None, deleted=deleted))
 
 
 async def show(request: Request) -> Response:
@@ -31,13 +34,23 @@ async def show(request: Request) -> Response:
     now = await snapshot(found.turns, owner, conversation_id)
     if request.query_params.get("scripts") == "off":
         return without_scripts(asking_page(request, conversation_id).conversation_url)
-    page = new_page(request, conversation_id, _last_settled(now), now.conversation.switches)
     if now.conversation.running is not None and SCRIPTS_COOKIE in request.cookies:
+        page = _page_of(request, now, Listing())
         return html.page_response(found, owner, page, now.conversation.running.number)
-    listed = await found.store.conversations(owner, limit=LISTED_CONVERSATIONS)
+    listing = await found.lists.listing(owner)
+    page = _page_of(request, now, listing)
     edited = _edited(request, now)
     draft = Draft(edited.text, edited.number) if edited else Draft()
-    return answers.html(page, render_page(found, page, listed, now, draft=draft))
+    return answers.html(page, render_page(found, page, listing, now, draft=draft))
+
+
+def _page_of(request: Request, now: Snapshot | None, listing: Listing) -> Page:
+    """Make the page of a conversation as it is now, or of a new one."""
+    if now is None:
+        return new_page(request, listed=listing.version)
+    settled = Parts.at_last_prompt(now.conversation.messages).settled
+    since, switches = settled[-1].number if settled else 0, now.conversation.switches
+    return new_page(request, now.conversation.id, since=since, switches=switches, listed=listing.version)
 
 
 def _edited(request: Request, now: Snapshot) -> Message | None:
@@ -53,17 +66,11 @@ async def show_refusal(
     """Answer a refused form with the page it came from: the sentence is on it, and what was written is kept."""
     found, owner = services(request), reader(request)
     now = await snapshot(found.turns, owner, conversation_id) if conversation_id else None
-    switches = now.conversation.switches if now else 0
-    page = new_page(request, conversation_id, _last_settled(now), switches)
-    listed = await found.store.conversations(owner, limit=LISTED_CONVERSATIONS)
+    listing = await found.lists.listing(owner)
+    page = _page_of(request, now, listing)
     draft = Draft(sent.text, None if isinstance(error, NothingToEdit) else sent.edits)
-    body = render_page(found, page, listed, now, notice=error.sentence, draft=draft)
+    body = render_page(found, page, listing, now, notice=error.sentence, draft=draft)
     return answers.html(page, body, error.status)
-
-
-def _last_settled(now: Snapshot | None) -> int:
-    settled = Parts.at_last_prompt(now.conversation.messages).settled if now else ()
-    return settled[-1].number if settled else 0
 
 
 def without_scripts(url: str) -> Response:
@@ -82,16 +89,17 @@ async def stream(request: Request) -> Response:
 
 
 async def socket(websocket: WebSocket) -> None:
-    """`WS /c/{id}/stream`: the same feed, with prompts coming up."""
+    """`WS /c/{id}/stream`: the same feed, with prompts coming up; `WS /stream`: that of the reader's list alone."""
     found, owner = services(websocket), reader(websocket)
-    conversation_id = ConversationId(websocket.path_params["conversation_id"])
+    conversation_id = websocket.path_params.get("conversation_id")
     try:
-        await found.store.conversation(owner, conversation_id)
+        if conversation_id is not None:
+            await found.store.conversation(owner, conversation_id)
     except RillError as error:
         await websocket.send_denial_response(Response(error.sentence, error.status, media_type="text/plain"))
         return
     await websocket.accept()
-    await ConversationSocket(websocket, found, owner, asking_page(websocket, conversation_id)).run()
+    await PageSocket(websocket, found, owner, asking_page(websocket, conversation_id)).run()
 
 
 async def fallback(request: Request) -> Response:

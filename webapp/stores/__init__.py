@@ -86,8 +86,11 @@ class Store(Protocol):
         A piece that is kept already changes nothing, nor does one of a turn that has ended.
         """
 
-    async def end_turn(self, conversation_id: ConversationId, reply: Message) -> None:
-        """Keep a reply as it ended: text, rendering, state and cause. A turn that has ended already stays as it is."""
+    async def end_turn(self, conversation_id: ConversationId, reply: Message) -> ListedConversation | None:
+        """Keep a reply as it ended: text, rendering, state and cause; give the conversation as lists show it then.
+
+        A turn that has ended already stays as it is, and gives `None`.
+        """
 
     async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
         """Keep the rendering of a reply that has ended."""

@@ -32,11 +32,11 @@ class SqlCatalog:
     async def page(
         self, owner: ReaderId, shelf: Shelf, limit: int, after: Place | None = None
     ) -> Sequence[ListedConversation]:
-        query = listed_columns().where(c.owner == owner, *_on(shelf)).order_by(*latest_first).limit(limit)
+        query = _listed().where(c.owner == owner, *_on(shelf)).order_by(*latest_first).limit(limit)
         if after is not None:
             query = query.where(_comes_after(after))
         async with self.database.reading() as connection:
-            return [as_listed(row) for row in await connection.execute(query)]
+            return [_as_listed(row) for row in await connection.execute(query)]
 
     @to_its_end
     async def find(self, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
@@ -49,14 +49,14 @@ class SqlCatalog:
     ) -> ListedConversation | None:
         async with self.database.reading() as connection:
             place = (await _one(connection, owner, conversation_id)).place
-            query = listed_columns().where(c.owner == owner, is_there, c.archived_at.is_(None)).limit(1)
+            query = _listed().where(c.owner == owner, is_there, c.archived_at.is_(None)).limit(1)
             here = tuple_(c.updated_at, c.id), tuple_(place.updated_at, place.id)
             if is_newer:
                 query = query.where(here[0] > here[1]).order_by(c.updated_at, c.id)
             else:
                 query = query.where(here[0] < here[1]).order_by(*latest_first)
             row = (await connection.execute(query)).one_or_none()
-            return None if row is None else as_listed(row)
+            return None if row is None else _as_listed(row)
 
     @to_its_end
     async def version(self, owner: ReaderId) -> int:
@@ -119,7 +119,7 @@ class SqlCatalog:
             )
             text = func.coalesce(func.substr(_hit.c.text, 1, SEARCHED_CHARS), "").label("text")
             hits = (
-                listed_columns(found.c.number, text)
+                _listed(found.c.number, text)
                 .join(found, found.c.conversation_id == c.id)
                 .outerjoin(_hit, and_(_hit.c.conversation_id == c.id, _hit.c.number == found.c.number))
                 .where(c.owner == owner, is_there)
@@ -128,7 +128,7 @@ class SqlCatalog:
             )
             if after is not None:
                 hits = hits.where(_comes_after(after))
-            return [Hit(as_listed(row), row.number, row.text) for row in await connection.execute(hits)]
+            return [Hit(_as_listed(row), row.number, row.text) for row in await connection.execute(hits)]
 
     async def _rename(
         self, connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId, title: str, by: str
@@ -146,21 +146,25 @@ class SqlCatalog:
     async def _change(
         self, connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId, **values: object
     ) -> ListedConversation:
-        listed = await _one(connection, owner, conversation_id)
-        statement = update(conversations).where(c.id == listed.id)
+        await _one(connection, owner, conversation_id)
+        statement = update(conversations).where(c.id == conversation_id)
         await connection.execute(statement.values(listed_at=self.database.now(), **values))
-        row = (await connection.execute(listed_columns().where(c.id == listed.id))).one()
-        return as_listed(row)
+        return await listed_anywhere(connection, conversation_id)
+
+
+async def listed_anywhere(connection: AsyncConnection, conversation_id: ConversationId) -> ListedConversation:
+    """Give a conversation that is there, whoever owns it and whether or not it was deleted."""
+    return _as_listed((await connection.execute(_listed().where(c.id == conversation_id))).one())
 
 
 _head = messages.alias("head")
 _hit = messages.alias("hit")
 
 
-def listed_columns(*more: ColumnElement[Any]) -> Select[Any]:
+def _listed(*more: ColumnElement[Any]) -> Select[Any]:
     """Select what a list shows of conversations."""
     running = and_(_head.c.conversation_id == c.id, _head.c.number == c.head, _head.c.state == TurnState.RUNNING)
-    shown = (c.id, c.owner, c.title, c.updated_at, c.pinned_at, c.archived_at)
+    shown = (c.id, c.owner, c.title, c.updated_at, c.pinned_at, c.archived_at, c.deleted_at)
     return select(*shown, _head.c.number.label("running"), *more).select_from(conversations).outerjoin(_head, running)
 
 
@@ -179,14 +183,14 @@ def _comes_after(place: Place) -> ColumnElement[bool]:
 
 
 async def _one(connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
-    one = listed_columns().where(c.id == conversation_id, c.owner == owner, is_there)
+    one = _listed().where(c.id == conversation_id, c.owner == owner, is_there)
     row = (await connection.execute(one)).one_or_none()
     if row is None:
         raise ConversationNotFound
-    return as_listed(row)
+    return _as_listed(row)
 
 
-def as_listed(row: Row[Any]) -> ListedConversation:
+def _as_listed(row: Row[Any]) -> ListedConversation:
     return ListedConversation(
         row.id,
         row.owner,
@@ -195,4 +199,5 @@ def as_listed(row: Row[Any]) -> ListedConversation:
         is_running=row.running is not None,
         is_pinned=row.pinned_at is not None,
         is_archived=row.archived_at is not None,
+        is_deleted=row.deleted_at is not None,
     )

@@ -32,7 +32,7 @@ from webapp.domain import (
     TurnState,
 )
 from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, NothingToRetry, TurnRunning
-from webapp.stores.catalog import as_listed, listed_columns
+from webapp.stores.catalog import listed_anywhere
 from webapp.stores.database import Database, insert_or, to_its_end, utc_now
 from webapp.stores.search import TITLE, keep_searchable
 from webapp.stores.tables import checkpoints, conversations, is_running, messages
@@ -151,14 +151,16 @@ class SqlStore:
                 await self._add_pieces(connection, [point for point in alive if point.text])
 
     @to_its_end
-    async def end_turn(self, conversation_id: ConversationId, reply: Message) -> None:
+    async def end_turn(self, conversation_id: ConversationId, reply: Message) -> ListedConversation | None:
         values = {"text": reply.text, "state": reply.state, "cause": reply.cause, **_rendering_values(reply.rendering)}
         async with self.database.writing() as connection:
-            if await self._update_running(connection, conversation_id, reply.number, **values):
-                await self._touch(connection, [conversation_id])
-                await _drop_pieces(connection, conversation_id, reply.number)
-                owner = await _owner(connection, conversation_id)
-                await keep_searchable(connection, owner, conversation_id, reply.number, reply.text)
+            if not await self._update_running(connection, conversation_id, reply.number, **values):
+                return None
+            await self._touch(connection, [conversation_id])
+            await _drop_pieces(connection, conversation_id, reply.number)
+            listed = await listed_anywhere(connection, conversation_id)
+            await keep_searchable(connection, listed.owner, conversation_id, reply.number, reply.text)
+            return listed
 
     @to_its_end
     async def keep_rendering(self, conversation_id: ConversationId, number: int, rendering: Rendering) -> None:
@@ -261,13 +263,6 @@ async def _row_by_key(connection: AsyncConnection, owner: ReaderId, key: str) ->
     return (await connection.execute(by_key)).one()
 
 
-async def _owner(connection: AsyncConnection, conversation_id: ConversationId) -> ReaderId:
-    owner: ReaderId = (
-        await connection.execute(select(conversations.c.owner).where(conversations.c.id == conversation_id))
-    ).scalar_one()
-    return owner
-
-
 async def _is_stored(connection: AsyncConnection, row: Row[Any], key: str) -> bool:
     stored = select(messages.c.number).where(messages.c.conversation_id == row.id, messages.c.request_key == key)
     return await connection.scalar(stored) is not None
@@ -317,7 +312,7 @@ async def _put_together(connection: AsyncConnection, row: Row[Any]) -> tuple[Lis
     stored = (messages.c.conversation_id == conversation_id, messages.c.number == row.number)
     await connection.execute(update(messages).where(*stored).values(text=whole))
     await _drop_pieces(connection, conversation_id, row.number)
-    listed = as_listed((await connection.execute(listed_columns().where(conversations.c.id == conversation_id))).one())
+    listed = await listed_anywhere(connection, conversation_id)
     await keep_searchable(connection, listed.owner, conversation_id, row.number, whole)
     return listed, replace(_as_message(row), text=whole)
 
@@ -387,7 +382,15 @@ def _newest_leaf(parents: dict[int, int | None], number: int) -> int:
 
 
 def _as_conversation(row: Row[Any]) -> Conversation:
-    return Conversation(row.id, row.owner, row.title, row.updated_at, switches=row.switches)
+    return Conversation(
+        row.id,
+        row.owner,
+        row.title,
+        row.updated_at,
+        switches=row.switches,
+        is_pinned=row.pinned_at is not None,
+        is_archived=row.archived_at is not None,
+    )
 
 
 def _rendering_values(rendering: Rendering | None) -> dict[str, str | None]:

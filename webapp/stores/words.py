@@ -28,6 +28,11 @@ _WORD = re.compile(rf"[{_SPACELESS}]|[^\W_{_SPACELESS}]+")
 _TERM = re.compile(r'"([^"]*)"?|(\S+)')
 
 
+_MARKUP = re.compile(r"[*`#>|~]+|(?<!\w)_+|_+(?!\w)")
+_SPACE = re.compile(r"\s+")
+EXCERPT_CHARS = 180
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     """Words that have to follow one another; the last one may go on unless the term `is_exact`."""
@@ -70,6 +75,40 @@ def words_of(text: str) -> Iterator[Word]:
     origin = [index for index, form in enumerate(folded) for _ in form]
     for found in _WORD.finditer("".join(folded)):
         yield Word(found[0][:MAX_WORD_CHARS], origin[found.start()], origin[found.end() - 1] + 1)
+
+
+def excerpt(text: str, terms: Sequence[Term], length: int = EXCERPT_CHARS) -> Sequence[tuple[str, bool]]:
+    """Give the place of a text where a term stands first: pieces in order, each with whether it was searched for.
+
+    What marks up the text is left out between words, and a "…" says where it was cut.
+    """
+    words = list(words_of(text[:SEARCHED_CHARS]))
+    spans = [span for index in range(len(words)) for term in terms if (span := _span(words, index, term))]
+    start = max(0, spans[0][0] - length // 4) if spans else 0
+    if start and (space := text.find(" ", start, start + length // 4)) > 0:
+        start = space + 1
+    end = min(len(text), start + length)
+    pieces, at = [("…", False)] if start else [], start
+    for first, last in spans:
+        if first >= at and last <= end:
+            pieces += [(_plain(text[at:first]), False), (text[first:last], True)]
+            at = last
+    pieces.append((_plain(text[at:end]) + ("…" if end < len(text) else ""), False))
+    return [piece for piece in pieces if piece[0]]
+
+
+def _span(words: Sequence[Word], index: int, term: Term) -> tuple[int, int] | None:
+    """Tell where a term stands in a text if its first word is the one of this index."""
+    found = words[index : index + len(term.words)]
+    *whole, last = term.words
+    if len(found) < len(term.words) or [word.form for word in found[:-1]] != whole:
+        return None
+    is_last = found[-1].form == last if term.is_exact else found[-1].form.startswith(last)
+    return (found[0].start, found[-1].end) if is_last else None
+
+
+def _plain(text: str) -> str:
+    return _SPACE.sub(" ", _MARKUP.sub("", text))
 
 
 def owners_word(owner: str) -> str:

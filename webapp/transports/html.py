@@ -14,7 +14,7 @@ from webapp.pages import Page
 from webapp.rendering import SPLIT
 from webapp.replies import steps
 from webapp.services import Services
-from webapp.transports.view import LISTED_CONVERSATIONS, render_page
+from webapp.transports.view import render_page
 
 
 def page_response(services: Services, reader: ReaderId, page: Page, number: int) -> StreamingResponse:
@@ -49,5 +49,5 @@ async def _pieces(services: Services, reader: ReaderId, page: Page, number: int)
 
 async def _page(services: Services, reader: ReaderId, page: Page, conversation_id: ConversationId, number: int) -> str:
     now = await snapshot(services.turns, reader, conversation_id)
-    listed = await services.store.conversations(reader, limit=LISTED_CONVERSATIONS)
-    return render_page(services, page, listed, now, streamed=number)
+    listing = await services.lists.listing(reader)
+    return render_page(services, page, listing, now, streamed=number)

@@ -6,16 +6,17 @@ A fragment is one event; its id is the feed's position after it.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from webapp.domain import BegunTurn, Fragment, Position, ReaderId
-from webapp.feeds import Beat, Snapshot, follow, follow_turn
+from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
+from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
 from webapp.pages import Page
 from webapp.services import Services
+from webapp.transports.view import fragments, list_cursor
 
 RETRY_MS = 1000
 KEEP_ALIVE_SECONDS = 15
@@ -56,7 +57,9 @@ async def _feed_events(
     if page.conversation_id is None:
         raise ValueError("only a conversation has a feed")
     yield ServerSentEvent(comment="connected", retry=RETRY_MS, sep=LINE_END)
-    async with aclosing(follow(services.turns, reader, page.conversation_id, after)) as feed:
+    cursor = list_cursor(services, page)
+    items = follow(services.turns, reader, page.conversation_id, after, cursor=cursor)
+    async with aclosing(items) as feed:
         async for item in feed:
             for event in _events(services, page, item):
                 yield event
@@ -75,19 +78,16 @@ async def _turn_events(
     yield ServerSentEvent(event="done", data=f"{page.conversation_url}#m{turn}", sep=LINE_END)
 
 
-def _events(services: Services, page: Page, item: Snapshot | Sequence[Fragment] | Beat) -> list[ServerSentEvent]:
-    if isinstance(item, Beat):
-        return [ServerSentEvent(data=services.renderer.render("fragments/beat.html"), sep=LINE_END)]
-    if isinstance(item, Snapshot):
-        html = services.renderer.snapshot(item.conversation, page.since, page.switches)
-        return [ServerSentEvent(data=html, id=str(item.position), sep=LINE_END)]
-    # Each by itself: htmx looks up the targets of a whole event before it applies any of it.
-    return [ServerSentEvent(data=part.html, id=str(part.position), sep=LINE_END) for part in item if part.html]
+def _events(services: Services, page: Page, item: Item) -> list[ServerSentEvent]:
+    return [
+        ServerSentEvent(data=html, id=None if position is None else str(position), sep=LINE_END)
+        for html, position in fragments(services, page, item)
+    ]
 
 
-def has_ended(item: Snapshot | Sequence[Fragment] | Beat, turn: int) -> bool:
+def has_ended(item: Item, turn: int) -> bool:
     """Tell whether an item of a feed brings or shows the end of a turn."""
-    if isinstance(item, Beat):
+    if isinstance(item, Beat | Listing | ListNews):
         return False
     if isinstance(item, Snapshot):
         return item.conversation.running is None or item.conversation.running.number != turn

@@ -1,17 +1,16 @@
-"""The page as HTML, whoever sends it: at once, or in pieces while a reply is being written."""
+"""What a page shows, whoever sends it: all of it at once, or what an item of its feed changes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from webapp.domain import Conversation
-from webapp.feeds import Snapshot
+from webapp.domain import Listing, ListNews, Position
+from webapp.feeds import Beat, Item, ListCursor, Snapshot
 from webapp.pages import Page, new_request_id
 from webapp.rendering import Parts
 from webapp.services import Services
-
-LISTED_CONVERSATIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +24,18 @@ class Draft:
 def render_page(
     services: Services,
     page: Page,
-    listed: Sequence[Conversation],
+    listing: Listing,
     snapshot: Snapshot | None,
     *,
     streamed: int | None = None,
     notice: str = "",
     draft: Draft | None = None,
+    deleted: str = "",
 ) -> str:
     """Render the page of a conversation, or of a new one if there is no snapshot.
 
-    `streamed` is the number of the reply that the page streams in itself.
+    `streamed` is the number of the reply that the page streams in itself, `deleted` the id of a conversation whose
+    deletion can be undone.
     """
     messages = snapshot.conversation.messages if snapshot else ()
     parts = Parts.after(messages, page.since)
@@ -42,7 +43,9 @@ def render_page(
     return services.renderer.render(
         "pages/conversation.html",
         page=page,
-        listed=listed,
+        listing=listing,
+        now=datetime.now(UTC),
+        query="",
         title=snapshot.conversation.title if snapshot else "",
         parts=parts,
         running=snapshot.conversation.running if snapshot else None,
@@ -53,4 +56,28 @@ def render_page(
         notice=notice,
         draft=draft.text,
         edits=draft.edits,
+        deleted=deleted,
     )
+
+
+def list_cursor(services: Services, page: Page) -> ListCursor | None:
+    """Say where a page is in its reader's list; a program that follows a feed shows none."""
+    return None if page.listed is None else ListCursor(services.lists, page.listed)
+
+
+def fragments(services: Services, page: Page, item: Item) -> Iterator[tuple[str, Position | None]]:
+    """Give what an item of a feed changes in a page, with the feed's position after it, if that moves.
+
+    Each by itself: htmx looks up the targets of a whole message before it applies any of it.
+    """
+    renderer = services.renderer
+    if isinstance(item, Beat):
+        yield renderer.render("fragments/beat.html"), None
+    elif isinstance(item, Snapshot):
+        yield renderer.snapshot(item.conversation, page.since, page.switches), item.position
+    elif isinstance(item, Listing):
+        yield renderer.render("fragments/listing.html", page=page, listing=item, now=datetime.now(UTC)), None
+    elif isinstance(item, ListNews):
+        yield renderer.render("fragments/list_news.html", page=page, listed=item.listed, change=item.change), None
+    else:
+        yield from ((fragment.html, fragment.position) for fragment in item if fragment.html)

@@ -1,4 +1,4 @@
-"""A conversation over one WebSocket: prompts come up, the feed goes down.
+"""A page over one WebSocket: prompts come up, the feed goes down.
 
 Two tasks share the socket, and the first to end ends the other, so that neither a silent feed nor a silent reader keeps
 a dead connection. Handshakes are refused with a status, never accepted and closed: htmx backs off from the one and
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 
 import structlog
@@ -17,11 +16,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from webapp import errors
 from webapp.deadlines import Deadline
-from webapp.domain import ConversationId, Fragment, ReaderId
-from webapp.feeds import Beat, Snapshot, follow
+from webapp.domain import ReaderId
+from webapp.feeds import Item, Snapshot, follow
 from webapp.pages import Page, new_request_id
 from webapp.prompts import read_prompt
 from webapp.services import Services
+from webapp.transports.view import fragments, list_cursor
 
 log = structlog.get_logger()
 
@@ -29,14 +29,11 @@ SEND_TIMEOUT_SECONDS = 30.0
 """A reader that takes nothing for this long is let go; it comes back to a snapshot."""
 
 
-class ConversationSocket:
+class PageSocket:
     """One page's socket. `run` returns when either side is done with it."""
 
     def __init__(self, websocket: WebSocket, services: Services, reader: ReaderId, page: Page) -> None:
-        if page.conversation_id is None:
-            raise ValueError("only a conversation has a socket")
         self._websocket, self._services, self._reader, self._page = websocket, services, reader, page
-        self._conversation_id: ConversationId = page.conversation_id
         self._has_opened = False
 
     async def run(self) -> None:
@@ -47,34 +44,28 @@ class ConversationSocket:
                 await self._receive_prompts()
                 feed.cancel()
         except* TimeoutError:
-            log.info("socket.too_slow", conversation=self._conversation_id[:6])
+            log.info("socket.too_slow", conversation=(self._page.conversation_id or "")[:6])
         except* (WebSocketDisconnect, errors.RillError):
             pass  # The reader has left, or is no longer allowed to follow.
 
     async def _send_feed(self) -> None:
-        async with (
-            Deadline() as deadline,
-            aclosing(follow(self._services.turns, self._reader, self._conversation_id)) as feed,
-        ):
+        found, page = self._services, self._page
+        items = follow(found.turns, self._reader, page.conversation_id, cursor=list_cursor(found, page))
+        async with Deadline() as deadline, aclosing(items) as feed:
             async for item in feed:
                 await self._send_item(item, deadline)
                 del item  # It would stay until the next one, and readers wait for hours.
 
-    async def _send_item(self, item: Snapshot | Sequence[Fragment] | Beat, deadline: Deadline) -> None:
-        for html in self._messages(item):
-            await self._send(html, deadline)
+    async def _send_item(self, item: Item, deadline: Deadline) -> None:
+        for html, _ in fragments(self._services, self._page, item):
+            await self._send(self._opening(item) + html, deadline)
 
-    def _messages(self, item: Snapshot | Sequence[Fragment] | Beat) -> Iterator[str]:
-        renderer = self._services.renderer
-        if isinstance(item, Beat):
-            yield renderer.render("fragments/beat.html")
-        elif isinstance(item, Snapshot):
-            opened = "" if self._has_opened else renderer.render("fragments/socket_opened.html", page=self._page)
-            self._has_opened = True
-            yield opened + renderer.snapshot(item.conversation, self._page.since, self._page.switches)
-        else:
-            # Each by itself: htmx looks up the targets of a whole message before it applies any of it.
-            yield from (fragment.html for fragment in item)
+    def _opening(self, item: Item) -> str:
+        """Give what comes before the first snapshot: from now on prompts go up this socket."""
+        if self._has_opened or not isinstance(item, Snapshot):
+            return ""
+        self._has_opened = True
+        return self._services.renderer.render("fragments/socket_opened.html", page=self._page)
 
     async def _receive_prompts(self) -> None:
         async with Deadline() as deadline:
@@ -89,10 +80,10 @@ class ConversationSocket:
             return self._refusal(error)
 
     async def _answer(self, frame: str | None) -> str:
-        sent = read_prompt(read_frame(frame))
-        await self._services.turns.begin(
-            self._reader, self._conversation_id, sent.text, sent.request_id, edits=sent.edits
-        )
+        sent, conversation_id = read_prompt(read_frame(frame)), self._page.conversation_id
+        if conversation_id is None:
+            raise errors.BadRequest("A first message goes by POST.")
+        await self._services.turns.begin(self._reader, conversation_id, sent.text, sent.request_id, edits=sent.edits)
         return self._services.renderer.render(
             "fragments/prompt_stored.html", page=self._page, request_id=new_request_id(), draft="", edits=None
         )
