@@ -74,7 +74,7 @@ class Dom:
 
 def _settled(html: str) -> str:
     """Give HTML without the ids and markers for what may still come, and without what each page has of its own."""
-    html = re.sub(r"<(i|template) id=\"r\d+-\d+\"></\1>", "", html)
+    html = re.sub(r"<(i|template) id=\"[rt]\d+-\d+\"></\1>", "", html)
     html = re.sub(r" (id=\"r\d+[bt]\d+\"|hx-nonce=\"[^\"]*\")", "", html)
     return str(turbohtml.parse_fragment(html, "template").inner_html)
 

@@ -51,6 +51,9 @@ class Exchange:
     async def chunk(self, text: str) -> None:
         await self.event({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]})
 
+    async def think(self, text: str) -> None:
+        await self.event({"choices": [{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}]})
+
     async def finish(self, reason: str = "stop") -> None:
         await self.event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         await self.raw(b"data: [DONE]\n\n")

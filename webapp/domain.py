@@ -56,6 +56,20 @@ class Rendering:
 
 
 @dataclass(frozen=True, slots=True)
+class Measures:
+    """What a reply took: the model's name, seconds until its first word or thought and until its end, and tokens.
+
+    `None` is what is not known; seconds are rounded to tenths.
+    """
+
+    model: str = ""
+    first_seconds: float | None = None
+    seconds: float | None = None
+    prompt_tokens: int | None = None
+    reply_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One role's content in a conversation.
 
@@ -64,7 +78,8 @@ class Message:
     the name of an error or finish reason that a sentence can be made of (see `webapp.errors.sentence`). A prompt has no
     `rendering`, and a reply may not have one yet: `webapp.replies` makes it. `siblings` are the numbers of all messages
     with this one's parent, itself among them, oldest first: other replies to one prompt, or other prompts in one place.
-    `is_saved` is false for a reply that has ended but could not be stored yet.
+    `is_saved` is false for a reply that has ended but could not be stored yet. `reasoning` is what the model thought
+    before it answered. `rating` is what the reader thinks of a reply, 1 or -1, with a `comment`.
     """
 
     number: int
@@ -77,6 +92,14 @@ class Message:
     rendering: Rendering | None = None
     siblings: tuple[int, ...] = ()
     is_saved: bool = True
+    reasoning: str = ""
+    measures: Measures = Measures()
+    rating: int | None = None
+    comment: str = ""
+
+    @property
+    def is_thinking(self) -> bool:
+        return self.is_running and bool(self.reasoning) and not self.text
 
     @property
     def is_running(self) -> bool:
@@ -235,6 +258,21 @@ class TextChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningChunk:
+    """A piece of what the model thinks, which is not part of its reply; not empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageChunk:
+    """How many tokens a request took, as the model counts them."""
+
+    prompt_tokens: int | None
+    reply_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class FinishChunk:
     """The provider's word that the reply is whole, and why it ended."""
 
@@ -249,7 +287,7 @@ class WaitChunk:
     seconds: float
 
 
-Chunk = TextChunk | FinishChunk | WaitChunk
+Chunk = TextChunk | ReasoningChunk | UsageChunk | FinishChunk | WaitChunk
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -344,3 +382,8 @@ class Model:
     where: str
     state: ModelState = ModelState.READY
     detail: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        """The name to put below a reply; a function's own is no reader's business."""
+        return "" if self.kind is ModelKind.FUNCTION else self.name

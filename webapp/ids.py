@@ -36,6 +36,16 @@ def content(number: int) -> str:
     return f"r{number}"
 
 
+def thoughts(number: int) -> str:
+    """What a model thought before it wrote a reply."""
+    return f"t{number}"
+
+
+def thoughts_place(number: int, chars: int) -> str:
+    """The place where a model's thoughts go on after so many characters."""
+    return f"t{number}-{chars}"
+
+
 def end(number: int) -> str:
     """What is said below a reply of its end."""
     return f"e{number}"

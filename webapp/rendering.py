@@ -24,6 +24,7 @@ from webapp.domain import (
     FragmentKind,
     ListChange,
     ListedConversation,
+    Measures,
     Message,
     Place,
     Position,
@@ -93,7 +94,9 @@ class Renderer:
             age=age,
             excerpt=lambda text, query: excerpt(text, terms_of(query)),
         )
-        self.environment.filters.update(status=status_line, can_continue=can_continue, wait_sentence=wait_sentence)
+        self.environment.filters.update(
+            status=status_line, can_continue=can_continue, took=took, wait_sentence=wait_sentence
+        )
         # All of them now: a server that has no files left to open still has to send its readers fragments.
         for name in self.environment.list_templates(extensions=["html"]):
             self.environment.get_template(name)
@@ -122,6 +125,10 @@ class Renderer:
     def reply_progress(self, number: int, index: int, ops: Sequence[Op], text: str) -> Fragment:
         """Show what a reply grew by; the text is that of which the operations show as much as is certain."""
         return Fragment(Position(number, index), FragmentKind.PROGRESS, partials(ops), text)
+
+    def thoughts(self, reply: Message) -> str:
+        """Show what a model thought, as its own element; open while it thinks."""
+        return self.render("partials/thoughts.html", message=reply).strip()
 
     def turn_ended(self, reply: Message, ops: Sequence[Op]) -> Fragment:
         """Do what is left to do to a reply that a reader has, and say how it ended."""
@@ -197,6 +204,17 @@ def can_continue(reply: Message) -> bool:
     """Tell whether a reply was cut off in the middle, so that the model may go on from it."""
     was_cut = reply.state in {TurnState.STOPPED, TurnState.FAILED, TurnState.INTERRUPTED}
     return bool(reply.text) and (was_cut or reply.cause == FinishReason.LENGTH)
+
+
+def took(measures: Measures) -> str:
+    """Say in short which model wrote a reply, when it began, and how many tokens that took."""
+    counts = [count for count in (measures.prompt_tokens, measures.reply_tokens) if count is not None]
+    parts = [
+        measures.model,
+        f"first word after {measures.first_seconds:.1f} s" if measures.first_seconds is not None else "",
+        f"{sum(counts):,} tokens" if counts else "",
+    ]
+    return " · ".join(part for part in parts if part)
 
 
 def wait_sentence(cause: str, seconds: float | None = None) -> str:

@@ -25,10 +25,13 @@ from webapp.domain import (
     FragmentKind,
     ListChange,
     ListNews,
+    Measures,
     Message,
     Position,
+    ReasoningChunk,
     TextChunk,
     TurnState,
+    UsageChunk,
     WaitChunk,
 )
 from webapp.logs import describe
@@ -38,6 +41,7 @@ from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer, steps
 from webapp.stores import Store
 from webapp.text import TextCleaner
+from webapp.thoughts import GrowingThoughts
 
 log = structlog.get_logger()
 
@@ -95,6 +99,9 @@ class RunningTurn:
         self._parts: list[str] = [begun.reply.text]
         self._chars = len(begun.reply.text)
         self._unsent: list[str] = []
+        self._thoughts = GrowingThoughts(begun.reply.number, self._render_thoughts)
+        self._measures = Measures(model=parts.provider.model.shown_name)
+        self._started_at = 0.0
         self._has_ended = False
         self._waits_for: str | None = None
         self._cleaner = TextCleaner()
@@ -117,8 +124,16 @@ class RunningTurn:
     @property
     def showing(self) -> Message:
         """The reply as it was published so far."""
-        cause = self._waits_for
-        return self._unsaved or replace(self.reply, text=self.text, cause=cause, rendering=self._html.rendering())
+        if self._unsaved is not None:
+            return self._unsaved
+        return replace(
+            self.reply,
+            text=self.text,
+            cause=self._waits_for,
+            rendering=self._html.rendering(),
+            reasoning=self._thoughts.text,
+            measures=self._measures,
+        )
 
     @property
     def position(self) -> Position:
@@ -165,6 +180,7 @@ class RunningTurn:
 
     async def _run(self) -> None:
         await self._take_up()
+        self._started_at = asyncio.get_running_loop().time()
         self._pump = asyncio.create_task(self._read_chunks(), name=f"chunks {self.reply.number}")
         if self._cut is not None:
             self._pump.cancel()
@@ -198,6 +214,15 @@ class RunningTurn:
                         return chunk.reason
                     if isinstance(chunk, WaitChunk):
                         self._say_waiting(chunk)
+                        continue
+                    if isinstance(chunk, UsageChunk):
+                        self._note(prompt_tokens=chunk.prompt_tokens, reply_tokens=chunk.reply_tokens)
+                        continue
+                    if self._measures.first_seconds is None:
+                        self._note(first_seconds=self._passed())
+                    if isinstance(chunk, ReasoningChunk):
+                        self._thoughts.feed(chunk.text)
+                        self._flush_soon()
                         continue
                     await self._take(chunk)
                     if self._chars >= limits.max_reply_chars:
@@ -242,8 +267,9 @@ class RunningTurn:
         self._last_flush = asyncio.get_running_loop().time()
         self._publish(self._html.flush())
 
-    def _publish(self, ops: Sequence[Op]) -> None:
+    def _publish(self, ops: Sequence[Op], *, is_over: bool = False) -> None:
         text, self._unsent = "".join(self._unsent), []
+        ops = [*self._thoughts.flush(is_answering=self._chars > 0, is_over=is_over), *ops]
         if not text and not ops:
             return
         if self._waits_for is not None:
@@ -293,7 +319,8 @@ class RunningTurn:
             self._unsent.append(last)
             self._html.feed(last)
         self._has_ended = True
-        self._publish(self._html.close())
+        self._note(seconds=self._passed())
+        self._publish(self._html.close(), is_over=True)
         await self._html.highlighted()
         ops = self._html.flush()
         ended = replace(self.showing, state=state, cause=cause)
@@ -336,5 +363,20 @@ class RunningTurn:
                 return
         log.error("turn.lost", chars=self._chars, **self._facts())
 
+    def _render_thoughts(self, text: str, is_open: bool) -> str:
+        return thoughts_html(self._use.renderer, self.reply, text, is_open)
+
+    def _passed(self) -> float:
+        return round(asyncio.get_running_loop().time() - self._started_at, 1)
+
+    def _note(self, **measures: float | None) -> None:
+        self._measures = replace(self._measures, **measures)  # type: ignore[arg-type]  # Each is one of its fields.
+
     def _facts(self) -> dict[str, object]:
         return {"conversation": self.conversation_id[:6], "reply": self.reply.number}
+
+
+def thoughts_html(renderer: Renderer, reply: Message, text: str, is_open: bool) -> str:
+    """Show a reply's thoughts as its page does while the model thinks, or once it has."""
+    state = TurnState.RUNNING if is_open else TurnState.FINISHED
+    return renderer.thoughts(replace(reply, text="", reasoning=text, state=state))

@@ -25,6 +25,7 @@ from tests.clients import EventStream
 from tests.dom import Dom
 from webapp import app as app_module
 from webapp import create_app
+from webapp.domain import ReasoningChunk
 from webapp.markdown.workers import Workers
 from webapp.settings import read
 from webapp.stores.sql import SqlStore
@@ -154,17 +155,17 @@ class Pen:
     """What one conversation's model writes: a queue for each turn, the newest one last."""
 
     def __init__(self) -> None:
-        self.queues: list[asyncio.Queue[str | Exception | None]] = []
+        self.queues: list[asyncio.Queue[str | ReasoningChunk | Exception | None]] = []
 
-    async def write(self) -> AsyncIterator[str]:
-        queue: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+    async def write(self) -> AsyncIterator[str | ReasoningChunk]:
+        queue: asyncio.Queue[str | ReasoningChunk | Exception | None] = asyncio.Queue()
         self.queues.append(queue)
         while (word := await queue.get()) is not None:
             if isinstance(word, Exception):
                 raise word
             yield word
 
-    def put(self, *words: str | Exception | None) -> None:
+    def put(self, *words: str | ReasoningChunk | Exception | None) -> None:
         for word in words:
             self.queues[-1].put_nowait(word)
 
@@ -487,7 +488,7 @@ async def world(folder: Path, **settings: str) -> AsyncIterator[World]:
     assert isinstance(loop, SteppedLoop)
     pens: dict[str, Pen] = {}
 
-    async def reply(messages: list[dict[str, str]]) -> AsyncIterator[str]:
+    async def reply(messages: list[dict[str, str]]) -> AsyncIterator[str | ReasoningChunk]:
         """Write what the pen writes that the first prompt's first word names."""
         async for word in pens[messages[0]["content"].split()[0]].write():
             yield word

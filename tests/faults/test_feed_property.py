@@ -22,6 +22,7 @@ from tests.browser.chat import bare
 from tests.faults.feed_model import Answer, Pen, Reader, SteppedLoop, Tab, World, world
 from tests.unit.markdown.samples import ANSWERS, EXAMPLES
 from webapp.brokers import memory
+from webapp.domain import ReasoningChunk
 
 CASES = int(os.environ.get("RILL_FEED_CASES", "2000"))
 FIRST_SEED = int(os.environ.get("RILL_FEED_SEED", "1"))
@@ -190,6 +191,8 @@ class Case:
         count = self.chance.choice([1, 1, 2, 5])
         chunks = self.writing.chunks[self.writing.given : self.writing.given + count]
         self.writing.given += len(chunks)
+        if self.chance.random() < 0.2:
+            self.pen.put(ReasoningChunk(f"thought <{self.writing.given}>\n"))
         self.pen.put(*chunks)
         return f"write {chunks!r}"
 

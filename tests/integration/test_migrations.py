@@ -39,7 +39,7 @@ asyncio.run(main())
 """
 
 
-HEAD = "0004"
+HEAD = "0005"
 NOT_IN_METADATA = ("search_index", "ix_search_texts_words")
 """What only one of the databases has: its index of words, which the migration makes."""
 

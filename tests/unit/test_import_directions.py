@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
         "images",
         "markdown",
         "replies",
+        "thoughts",
         "stores",
         "brokers",
         "providers",
@@ -36,6 +37,7 @@ LAYERS: list[set[str]] = [
 BESIDE: dict[str, set[str]] = {
     "rendering": {"markdown", "stores"},
     "replies": {"markdown"},
+    "thoughts": {"markdown"},
     "migrations": {"stores"},
     "pages": {"security"},
     "turns": {"running"},

@@ -36,7 +36,7 @@ class Provider(Protocol):
         """Raise a `ProviderError` unless an answer could begin now."""
 
     def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
-        """Stream a reply to `messages`, oldest first: text chunks, then one `FinishChunk`.
+        """Stream a reply to `messages`, oldest first: thoughts and text, a `UsageChunk` if known, then a `FinishChunk`.
 
         A stream that ends without a `FinishChunk` was cut. Raises a `ProviderError` for everything that a reader has
         to be told.

@@ -24,10 +24,11 @@ import openai
 
 from webapp import errors
 from webapp.deadlines import Deadline
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, TextChunk
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ReasoningChunk, UsageChunk
 from webapp.pace import Pace
 from webapp.providers import ChatMessage
 from webapp.providers.sse import EventStreamParser, EventTooLarge, UpstreamEvent
+from webapp.providers.thinking import ThoughtTags
 
 _FINISH_REASONS = {"length": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
 
@@ -35,6 +36,7 @@ _AFTER_FINISH_SECONDS = 1.0
 """How long to wait for the rest of a stream (usage, `[DONE]`) once the reply is known to be whole."""
 _AFTER_DONE_SECONDS = 0.05
 """How long to wait for the end of the body, which mostly comes along with `[DONE]`: a new connection costs more."""
+_MAX_TOKENS = 1_000_000_000
 _MAX_ERROR_BYTES = 16_384
 _MAX_LIST_BYTES = 4_194_304
 """The longest list of models that is known has 0.7 MB."""
@@ -79,6 +81,7 @@ class EndpointProvider:
         self._pace = Pace()
         self._options: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
         self._extra_body = dict(extra_body or {})
+        self._usage_option: dict[str, Any] = {"stream_options": {"include_usage": True}}
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=api_key or "none",
@@ -116,7 +119,7 @@ class EndpointProvider:
         if self._model_name is None:
             self._model_name = _first(await self._list_models())
         with _translated(), self._pace.stream():
-            async with Deadline() as deadline, aclosing(self._chunks(messages, deadline)) as chunks:
+            async with Deadline() as deadline, aclosing(self._ask(messages, deadline)) as chunks:
                 deadline.allow(self._timeouts.first_chunk)
                 async for chunk in chunks:
                     # The deadline is for the endpoint; whoever reads this generator may take its time.
@@ -135,36 +138,61 @@ class EndpointProvider:
             raise errors.NotAChatEndpoint(detail="the list of models is not in OpenAI's form")
         return [str(model.id) for model in listed.data]
 
+    async def _ask(self, messages: Sequence[ChatMessage], deadline: Deadline) -> AsyncGenerator[Chunk, None]:
+        try:
+            async with aclosing(self._chunks(messages, deadline)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
+        except openai.BadRequestError as error:
+            if not self._usage_option or "stream_options" not in str(error.message):
+                raise
+        # A service that does not know how to count: asked without that, now and from now on.
+        self._usage_option = {}
+        async with aclosing(self._chunks(messages, deadline)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
     async def _chunks(self, messages: Sequence[ChatMessage], deadline: Deadline) -> AsyncGenerator[Chunk, None]:
         request = self._client.chat.completions.with_streaming_response.create(
             model=self._model_name or "",
             messages=(),
             stream=True,
             # The SDK looks at each message of a long history one by one, for 0.1 ms each (measured); not at these.
-            extra_body={"messages": list(messages), **self._extra_body},
+            extra_body={"messages": list(messages), **self._usage_option, **self._extra_body},
             **self._options,
         )
         async with request as response:
             media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if media_type == "text/html":
                 raise errors.NotAChatEndpoint(detail=f"status {response.status_code} with {media_type}")
-            parser, loop = EventStreamParser(), asyncio.get_running_loop()
+            parser, tags, loop = EventStreamParser(), ThoughtTags(), asyncio.get_running_loop()
             async with aclosing(_body(response.http_response)) as pieces:
                 async for piece in pieces:
                     read_at = loop.time()
                     said = _read(parser.feed(piece))
+                    if said.thoughts:
+                        yield ReasoningChunk("".join(said.thoughts))
                     for text in self._pace.together(said.texts):
-                        yield TextChunk(text)
+                        for chunk in tags.feed(text):
+                            yield chunk
+                    if said.is_over:
+                        for chunk in tags.end():
+                            yield chunk
                     if said.error is not None:
                         raise said.error
                     if said.finish is not None:
                         deadline.clear()
-                        await _read_rest(pieces, parser, said.rest)
+                        usage = await _read_rest(pieces, parser, said.rest) or said.usage
+                        if usage is not None:
+                            yield usage
                         yield FinishChunk(said.finish)
                     if said.is_over:
                         return
                     if self._pace.is_due(len(piece)):
                         await self._pace.rest(read_at)
+            for chunk in tags.end():
+                yield chunk
 
 
 async def _bound(response: httpx2.Response) -> None:
@@ -216,21 +244,42 @@ def _unread(response: httpx2.Response) -> bytes:
 
 async def _read_rest(
     pieces: AsyncGenerator[bytes, None], parser: EventStreamParser, events: Sequence[UpstreamEvent]
-) -> None:
-    """Read what follows a whole reply, so that its connection can be used again; no failure matters now."""
-    with suppress(StopAsyncIteration, TimeoutError, httpx2.HTTPError, aiohttp.ClientError, EventTooLarge):
+) -> UsageChunk | None:
+    """Read what follows a whole reply, so that its connection can be used again; no failure matters now.
+
+    Give the usage, which most services send there.
+    """
+    usage: UsageChunk | None = None
+    ignored = (StopAsyncIteration, TimeoutError, httpx2.HTTPError, aiohttp.ClientError, EventTooLarge, errors.RillError)
+    with suppress(*ignored):
         async with asyncio.timeout(_AFTER_FINISH_SECONDS) as deadline:
             while True:
-                if any(event.data == b"[DONE]" for event in events):
-                    deadline.reschedule(asyncio.get_running_loop().time() + _AFTER_DONE_SECONDS)
+                for event in events:
+                    if event.data == b"[DONE]":
+                        deadline.reschedule(asyncio.get_running_loop().time() + _AFTER_DONE_SECONDS)
+                    else:
+                        usage = _usage(_decode(event.data)) or usage
                 events = parser.feed(await anext(pieces))
+    return usage
+
+
+def _usage(body: object) -> UsageChunk | None:
+    """Read how many tokens a request took, from an event that says so."""
+    usage = body.get("usage") if isinstance(body, dict) else None
+    if not isinstance(usage, dict):
+        return None
+    counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    prompt, reply = (count if type(count) is int and 0 <= count < _MAX_TOKENS else None for count in counts)
+    return None if prompt is None and reply is None else UsageChunk(prompt, reply)
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the events of one piece say: their texts, and how the reply ends then, if it does."""
+    """What the events of one piece say: their texts and thoughts, and how the reply ends then, if it does."""
 
     texts: Sequence[str]
+    thoughts: Sequence[str] = ()
+    usage: UsageChunk | None = None
     finish: FinishReason | None = None
     error: errors.RillError | None = None
     is_over: bool = False
@@ -240,34 +289,46 @@ class _Said:
 def _read(events: Sequence[UpstreamEvent]) -> _Said:
     """Read events that came together."""
     texts: list[str] = []
+    thoughts: list[str] = []
     for number, event in enumerate(events, start=1):
         if event.data == b"[DONE]":
-            return _Said(texts, is_over=True)
+            return _Said(texts, thoughts, is_over=True)
         try:
-            text, finish = _read_event(event)
+            body = _read_event(event)
         except errors.RillError as error:
-            return _Said(texts, error=error)
-        if text:
-            texts.append(text)
-        if finish is not None:
-            return _Said(texts, finish, is_over=True, rest=events[number:])
-    return _Said(texts)
+            return _Said(texts, thoughts, error=error, is_over=True)
+        choice = _choice(body)
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            if (text := delta.get("content")) and isinstance(text, str):
+                texts.append(text)
+            elif thought := _thought(delta):
+                thoughts.append(thought)
+        if reason := choice.get("finish_reason"):
+            finish = _FINISH_REASONS.get(str(reason), FinishReason.STOP)
+            return _Said(texts, thoughts, _usage(body), finish, is_over=True, rest=events[number:])
+    return _Said(texts, thoughts)
 
 
-def _read_event(event: UpstreamEvent) -> tuple[str, FinishReason | None]:
-    """Read one event's text and finish reason; raise for an error that came inside the stream."""
+def _read_event(event: UpstreamEvent) -> dict[str, Any]:
+    """Read one event; raise for an error that came inside the stream."""
     body = _decode(event.data)
     if not isinstance(body, dict) or event.name == "error" or body.get("error"):
         raise errors.EndpointFailed(detail=f"error inside the stream: {_error_code(body)}")
+    return body
+
+
+def _choice(body: dict[str, Any]) -> dict[str, Any]:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return "", None
-    choice = choices[0]
-    delta = choice.get("delta")
-    content = delta.get("content") if isinstance(delta, dict) else None
-    reason = choice.get("finish_reason")
-    finish = _FINISH_REASONS.get(str(reason), FinishReason.STOP) if reason else None
-    return content if isinstance(content, str) else "", finish
+        return {}
+    return choices[0]
+
+
+def _thought(delta: dict[str, Any]) -> str:
+    """Read what a model thinks; DeepSeek and llama.cpp have one name for it, Ollama and OpenRouter the other."""
+    thought = delta.get("reasoning_content") or delta.get("reasoning")
+    return thought if isinstance(thought, str) else ""
 
 
 def _decode(text: bytes) -> object:

@@ -8,11 +8,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from webapp import errors
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, TextChunk
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ReasoningChunk, TextChunk
 from webapp.providers import ChatMessage
 
-ReplyFunction = Callable[[list[ChatMessage]], AsyncIterator[str]]
-"""Takes the conversation, oldest message first, as `{"role": ..., "content": ...}`; yields the reply piece by piece."""
+ReplyFunction = Callable[[list[ChatMessage]], AsyncIterator[str | ReasoningChunk]]
+"""Takes the conversation, oldest message first, as `{"role": ..., "content": ...}`; yields the reply piece by piece.
+
+What is not part of the reply, but how it is arrived at, it may yield as `ReasoningChunk`s.
+"""
 
 
 class FunctionProvider:
@@ -44,6 +47,9 @@ class FunctionProvider:
         async with aclosing(pieces) as stream:  # type: ignore[type-var]  # Checked above: it is a generator.
             try:
                 async for piece in stream:
+                    if isinstance(piece, ReasoningChunk):
+                        yield piece
+                        continue
                     if not isinstance(piece, str):
                         raise errors.FunctionFailed(detail=f"yielded {type(piece).__name__}, not str")
                     if piece:

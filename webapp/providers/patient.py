@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from webapp import errors
-from webapp.domain import Chunk, Model, TextChunk, WaitChunk
+from webapp.domain import Chunk, Model, ReasoningChunk, TextChunk, WaitChunk
 from webapp.providers import ChatMessage, Provider
 
 FIRST_WAIT_SECONDS = 0.5
@@ -55,7 +55,7 @@ class PatientProvider:
             try:
                 async with aclosing(self._provider.stream(messages)) as chunks:
                     async for chunk in chunks:
-                        has_begun = has_begun or isinstance(chunk, TextChunk)
+                        has_begun = has_begun or isinstance(chunk, TextChunk | ReasoningChunk)
                         yield chunk
                 return
             except _WORTH_ASKING_AGAIN as error:

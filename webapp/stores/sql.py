@@ -24,6 +24,7 @@ from webapp.domain import (
     Conversation,
     ConversationId,
     ListedConversation,
+    Measures,
     Message,
     ReaderId,
     Rendering,
@@ -152,7 +153,8 @@ class SqlStore:
 
     @to_its_end
     async def end_turn(self, conversation_id: ConversationId, reply: Message) -> ListedConversation | None:
-        values = {"text": reply.text, "state": reply.state, "cause": reply.cause, **_rendering_values(reply.rendering)}
+        values = {"text": reply.text, "state": reply.state, "cause": reply.cause, "reasoning": reply.reasoning}
+        values |= {**_rendering_values(reply.rendering), **asdict(reply.measures)}
         async with self.database.writing() as connection:
             if not await self._update_running(connection, conversation_id, reply.number, **values):
                 return None
@@ -409,4 +411,8 @@ def _as_message(row: Row[Any]) -> Message:
         state=None if row.state is None else TurnState(row.state),
         cause=row.cause,
         rendering=None if row.html is None else Rendering(row.html, row.html_version or ""),
+        reasoning=row.reasoning or "",
+        measures=Measures(row.model or "", row.first_seconds, row.seconds, row.prompt_tokens, row.reply_tokens),
+        rating=row.rating,
+        comment=row.comment or "",
     )

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -110,6 +111,16 @@ messages = Table(
     Column("request_key", StorableText),
     Column("state", StorableText),
     Column("cause", StorableText),
+    # What a model thought before it answered, and what its reply took.
+    Column("reasoning", StorableText),
+    Column("model", StorableText),
+    Column("first_seconds", Float),
+    Column("seconds", Float),
+    Column("prompt_tokens", Integer),
+    Column("reply_tokens", Integer),
+    # What the reader thinks of a reply: 1 or -1.
+    Column("rating", Integer),
+    Column("comment", StorableText),
     Column("created_at", UTCDateTime, nullable=False),
     Column("seen_alive_at", UTCDateTime),
     PrimaryKeyConstraint("conversation_id", "number"),
@@ -159,3 +170,12 @@ for _moment in (conversations.c.pinned_at, conversations.c.deleted_at):
         sqlite_where=_is_there,
         postgresql_where=_is_there,
     )
+
+_is_rated = messages.c.rating.is_not(None)
+Index(
+    "ix_messages_rated",
+    messages.c.conversation_id,
+    messages.c.number,
+    sqlite_where=_is_rated,
+    postgresql_where=_is_rated,
+)

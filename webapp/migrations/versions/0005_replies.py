@@ -1,0 +1,28 @@
+"""Replies keep what the model thought, what they took, and what their reader thinks of them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+TEXTS = ("reasoning", "model", "comment")
+SECONDS = ("first_seconds", "seconds")
+COUNTS = ("prompt_tokens", "reply_tokens", "rating")
+
+
+def upgrade() -> None:
+    for names, type_ in ((TEXTS, sa.Text), (SECONDS, sa.Float), (COUNTS, sa.Integer)):
+        for name in names:
+            op.add_column("messages", sa.Column(name, type_))
+    there = sa.text("rating IS NOT NULL")
+    columns = ["conversation_id", "number"]
+    op.create_index("ix_messages_rated", "messages", columns, sqlite_where=there, postgresql_where=there)
+
+
+def downgrade() -> None:
+    op.drop_index("ix_messages_rated", "messages")
+    for name in (*TEXTS, *SECONDS, *COUNTS):
+        op.drop_column("messages", name)
