@@ -161,7 +161,7 @@ class RillServer:
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self._folder = folder
-        self._environ = {
+        self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("RILL_", "OPENAI_"))},
             "RILL_DATA_DIR": str(folder / "data"),
             "RILL_PORT": "0",
@@ -182,7 +182,7 @@ class RillServer:
         self.process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", "-m", "webapp", "serve"),
             cwd=self._folder,
-            env={**self._environ, "PYTHONPATH": str(ROOT)},
+            env={**self.environ, "PYTHONPATH": str(ROOT)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -192,7 +192,7 @@ class RillServer:
         if found is None:
             raise AssertionError(f"the server did not start:\n{self.output}")
         self.url = found[1]
-        self._environ["RILL_PORT"] = self.url.rpartition(":")[2]
+        self.environ["RILL_PORT"] = self.url.rpartition(":")[2]
 
     async def _read(self) -> None:
         if self.process is not None and self.process.stdout is not None:

@@ -89,6 +89,8 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}/newer", lists.newer_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/messages", messages.create, methods=["POST"]),
+        Route("/c/{conversation_id}/messages/delete", messages.delete, methods=["POST"]),
+        Route("/c/{conversation_id}/rating", messages.rate, methods=["POST"]),
         Route("/c/{conversation_id}/stream", conversations.stream, methods=["GET"]),
         WebSocketRoute("/c/{conversation_id}/stream", conversations.socket),
         Route("/c/{conversation_id}/fallback", conversations.fallback, methods=["GET"]),

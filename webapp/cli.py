@@ -1,11 +1,12 @@
-"""The command `rill`: `serve` runs the chat, `check` says whether what it needs is there."""
+"""The command `rill`: `serve` runs the chat, `check` says whether what it needs is there, `feedback` prints ratings."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ from starlette.applications import Starlette
 
 from webapp import errors, logs
 from webapp.app import create_app
-from webapp.domain import Model, ModelKind, ModelState
+from webapp.domain import Model, ModelKind, ModelState, RatedReply
 from webapp.model_choice import choose_provider
 from webapp.providers import ChatMessage
 from webapp.server import allow_open_files, configuration, settle_memory
@@ -148,6 +149,34 @@ async def _try_model(settings: Settings) -> str:
     finally:
         await provider.close()
     raise errors.EmptyReply
+
+
+@main.command()
+def feedback() -> None:
+    """Print all rated replies, one JSON object a line: rating, comment, prompt, reply, model."""
+    settings = _settings()
+    logs.configure("error")
+    try:
+        for line in asyncio.run(_feedback(settings)):
+            click.echo(line)
+    except errors.StoreUnavailable as error:
+        _fail(f"{_told(error)} {_STORE_ADVICE}")
+
+
+async def _feedback(settings: Settings) -> Sequence[str]:
+    store = SqlStore(settings.database_url)
+    try:
+        await store.open()
+        return [_as_line(rated) for rated in await store.ratings()]
+    finally:
+        await store.close()
+
+
+def _as_line(rated: RatedReply) -> str:
+    reply = rated.reply
+    about = {"conversation": rated.conversation_id, "reply_number": reply.number, "at": reply.created_at.isoformat()}
+    said = {"rating": reply.rating, "comment": reply.comment, "prompt": rated.prompt, "reply": reply.text}
+    return json.dumps({**about, **said, "model": reply.measures.model}, ensure_ascii=False)
 
 
 def _settings() -> Settings:

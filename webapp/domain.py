@@ -238,6 +238,15 @@ class BegunTurn:
 
 
 @dataclass(frozen=True, slots=True)
+class RatedReply:
+    """A reply that its reader rated, with the prompt that it answers."""
+
+    conversation_id: ConversationId
+    reply: Message
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What a running reply grew by since its last checkpoint: `text` begins at character `start` of the reply.
 

@@ -110,11 +110,20 @@ class Page:
         return f"{self.conversation_url}/branch"
 
     @property
+    def rating_url(self) -> str:
+        return f"{self.conversation_url}/rating"
+
+    @property
+    def delete_url(self) -> str:
+        return f"{self.conversation_url}/messages/delete"
+
+    @property
     def content_security_policy(self) -> str:
         """The policy that lets this page reach exactly its own addresses."""
         paths = [self.messages_url, self.model_url, self.list_url, self.actions_url]
         if self.conversation_id is not None:
             forms = [self.stop_url, self.retry_url, self.continue_url, self.branch_url]
+            forms += [self.rating_url, self.delete_url]
             paths += [self._stream_path, f"{self.conversation_url}/fallback", *forms]
         urls = [self.origin + path for path in paths]
         urls.append(f"ws{self.origin.removeprefix('http')}{self._stream_path}")

@@ -143,6 +143,16 @@ class Turns:
         conversation = await self.store.show_branch(owner, conversation_id, number)
         self.broker.publish(conversation_id, self._parts.renderer.branch_shown(conversation))
 
+    async def delete_message(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> bool:
+        """Delete a message with what follows it, in every page; tell whether anything is left of the conversation.
+
+        Raises as `Store.delete_message` does.
+        """
+        conversation = await self.store.delete_message(owner, conversation_id, number)
+        if conversation is not None:
+            self.broker.publish(conversation_id, self._parts.renderer.branch_shown(conversation))
+        return conversation is not None
+
     async def stop(self, owner: ReaderId, conversation_id: ConversationId) -> None:
         """End the running turn at its model and wait until it has ended; what was written is kept.
 

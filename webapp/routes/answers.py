@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from markupsafe import escape
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from webapp import errors, ids
 from webapp.pages import Page
@@ -46,6 +46,15 @@ def fragments(request: Request, page: Page, body: str, status: int = 200) -> HTM
     if SCRIPTS_COOKIE in request.cookies:
         response.delete_cookie(SCRIPTS_COOKIE, path="/")
     return response
+
+
+def done(request: Request, page: Page, url: str, body: str = "") -> Response:
+    """Answer for what has been done: htmx with what it changes, or nothing but that the notice is over."""
+    if is_htmx(request):
+        return fragments(request, page, body or services(request).renderer.render("fragments/notice.html", notice=""))
+    if wants_json(request) or request.method == "DELETE":
+        return Response(status_code=204)
+    return RedirectResponse(url, 303)
 
 
 async def refused(request: Request, error: Exception) -> Response:

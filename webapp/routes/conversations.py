@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.websockets import WebSocket
 
 from webapp.domain import ConversationId, Listing, Message, Position, Role
-from webapp.errors import NothingToEdit, RillError
+from webapp.errors import MessageNotFound, NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
 from webapp.pages import Page
 from webapp.prompts import SentPrompt
@@ -32,6 +32,8 @@ async def show(request: Request) -> Response:
     """`GET /c/{id}`: a conversation's page; without scripts it streams a running reply in itself."""
     conversation_id, owner, found = _id(request), reader(request), services(request)
     now = await snapshot(found.turns, owner, conversation_id)
+    if "raw" in request.query_params:
+        return _raw(request, now)
     if request.query_params.get("scripts") == "off":
         return without_scripts(asking_page(request, conversation_id).conversation_url)
     if now.conversation.running is not None and SCRIPTS_COOKIE in request.cookies:
@@ -39,9 +41,7 @@ async def show(request: Request) -> Response:
         return html.page_response(found, owner, page, now.conversation.running.number)
     listing = await found.lists.listing(owner)
     page = _page_of(request, now, listing)
-    edited = _edited(request, now)
-    draft = Draft(edited.text, edited.number) if edited else Draft()
-    return answers.html(page, render_page(found, page, listing, now, draft=draft))
+    return answers.html(page, render_page(found, page, listing, now, draft=_draft(request, now)))
 
 
 def _page_of(request: Request, now: Snapshot | None, listing: Listing) -> Page:
@@ -53,11 +53,32 @@ def _page_of(request: Request, now: Snapshot | None, listing: Listing) -> Page:
     return new_page(request, now.conversation.id, since=since, switches=switches, listed=listing.version)
 
 
-def _edited(request: Request, now: Snapshot) -> Message | None:
-    """Give the prompt that `?edit=` names, if it is on the showing branch."""
-    asked = request.query_params.get("edit")
-    prompts = (message for message in now.conversation.messages if message.role is Role.USER)
-    return next((prompt for prompt in prompts if str(prompt.number) == asked), None)
+def _draft(request: Request, now: Snapshot) -> Draft:
+    """Begin the composer as `?edit=` or `?quote=` says, with the number of a message."""
+    if (edited := _asked(request, now, "edit")) is not None and edited.role is Role.USER:
+        return Draft(edited.text, edited.number)
+    if (quoted := _asked(request, now, "quote")) is not None:
+        return Draft("".join(f"> {line}\n" for line in quoted.text.splitlines()) + "\n")
+    return Draft()
+
+
+def _raw(request: Request, now: Snapshot) -> Response:
+    """Answer with the text of the message that `?raw=` names, as it is; as a file with `&download`."""
+    message = _asked(request, now, "raw")
+    if message is None:
+        raise MessageNotFound
+    way = "attachment" if "download" in request.query_params else "inline"
+    name = f"{'prompt' if message.role is Role.USER else 'reply'}-{message.number}.md"
+    headers = {"Content-Disposition": f'{way}; filename="{name}"'}
+    # Browsers show Markdown as text only if it is called so.
+    media_type = "text/markdown" if way == "attachment" else "text/plain"
+    return Response(message.text, media_type=media_type, headers=headers)
+
+
+def _asked(request: Request, now: Snapshot, name: str) -> Message | None:
+    """Give the message whose number the query has under a name, if it is on the showing branch."""
+    asked = request.query_params.get(name)
+    return next((message for message in now.conversation.messages if str(message.number) == asked), None)
 
 
 async def show_refusal(

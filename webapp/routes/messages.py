@@ -5,16 +5,19 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import errors
+from webapp import errors, ids
 from webapp.domain import BegunTurn, ConversationId
 from webapp.pages import new_request_id
-from webapp.prompts import read_prompt
+from webapp.prompts import read_number, read_prompt
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields
 from webapp.routes.conversations import show_refusal, without_scripts
 from webapp.services import asking_page, reader, services
+from webapp.text import clean
 from webapp.transports import ndjson, sse
 
+MAX_COMMENT_CHARS = 2_000
+_RATINGS: dict[str, int | None] = {"good": 1, "bad": -1, "unrate": None}
 _REFUSALS = (
     errors.PromptRefused,
     errors.TurnRunning,
@@ -32,7 +35,42 @@ async def create_first(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """`POST /c/{id}/messages`: a further prompt."""
-    return await _create(request, ConversationId(request.path_params["conversation_id"]))
+    return await _create(request, _id(request))
+
+
+async def delete(request: Request) -> Response:
+    """`POST /c/{id}/messages/delete` with the `message` to delete, and all that follows it."""
+    number, conversation_id = read_number(await read_fields(request), "message"), _id(request)
+    is_left = await services(request).turns.delete_message(reader(request), conversation_id, number)
+    page = asking_page(request, conversation_id if is_left else None)
+    if is_left:
+        return answers.done(request, page, page.conversation_url)
+    url = f"{page.home_url}?deleted={conversation_id}"
+    if not answers.is_htmx(request):
+        return answers.done(request, page, url)
+    response = answers.fragments(request, page, "")
+    response.headers["HX-Redirect"] = url
+    return response
+
+
+async def rate(request: Request) -> Response:
+    """`POST /c/{id}/rating` with the number of a reply as `good`, `bad` or `unrate`, and a `comment-{number}`."""
+    fields, conversation_id, found = await read_fields(request), _id(request), services(request)
+    name = next((name for name in _RATINGS if name in fields), None)
+    if name is None:
+        raise errors.BadRequest("This request does not say which reply is good or bad.")
+    number = read_number(fields, name)
+    comment = str(fields.get(f"comment-{number}", ""))
+    if len(comment) > MAX_COMMENT_CHARS:
+        raise errors.BadRequest(f"A comment can have {MAX_COMMENT_CHARS:,} characters.")
+    reply = await found.store.rate(reader(request), conversation_id, number, _RATINGS[name], clean(comment).strip())
+    page = asking_page(request, conversation_id)
+    body = found.renderer.render("fragments/reply_rated.html", reply=reply) if answers.is_htmx(request) else ""
+    return answers.done(request, page, f"{page.conversation_url}#{ids.message(number)}", body)
+
+
+def _id(request: Request) -> ConversationId:
+    return ConversationId(request.path_params["conversation_id"])
 
 
 async def _create(request: Request, conversation_id: ConversationId | None) -> Response:

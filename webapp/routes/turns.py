@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from webapp import errors
 from webapp.domain import ConversationId
@@ -46,12 +46,8 @@ async def show_branch(request: Request) -> Response:
 
 def _done(request: Request, conversation_id: ConversationId) -> Response:
     page = asking_page(request, conversation_id)
-    if answers.is_htmx(request):
-        # What changed comes by the feed, to every page of this conversation alike.
-        return answers.fragments(request, page, services(request).renderer.render("fragments/notice.html", notice=""))
-    if answers.wants_json(request) or request.method == "DELETE":
-        return Response(status_code=204)
-    return RedirectResponse(page.conversation_url, 303)
+    # What changed comes by the feed, to every page of this conversation alike.
+    return answers.done(request, page, page.conversation_url)
 
 
 def _id(request: Request) -> ConversationId:

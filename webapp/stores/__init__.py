@@ -19,6 +19,7 @@ from webapp.domain import (
     ListedConversation,
     Message,
     Place,
+    RatedReply,
     ReaderId,
     Rendering,
     RequestId,
@@ -76,6 +77,26 @@ class Store(Protocol):
 
         Raises `ConversationNotFound`, `TurnRunning` while a reply is being written, and `MessageNotFound`.
         """
+
+    async def delete_message(
+        self, owner: ReaderId, conversation_id: ConversationId, number: int
+    ) -> Conversation | None:
+        """Delete a message with all that follows it; with the only reply to a prompt, the prompt too.
+
+        Gives the conversation as it is then, or `None` if nothing is left of it, and it is deleted as a whole. Raises
+        `ConversationNotFound`, `TurnRunning` while a reply is being written, and `MessageNotFound`.
+        """
+
+    async def rate(
+        self, owner: ReaderId, conversation_id: ConversationId, number: int, rating: int | None, comment: str = ""
+    ) -> Message:
+        """Keep what the reader thinks of a reply that has ended, 1 or -1 with a comment, or no longer anything.
+
+        Raises `ConversationNotFound` and `MessageNotFound`.
+        """
+
+    async def ratings(self) -> Sequence[RatedReply]:
+        """Give all replies that were rated, whoever did, in the order of their conversations."""
 
     async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
         """Give a conversation with its showing branch. Raises `ConversationNotFound`."""

@@ -10,7 +10,7 @@ What keeps it right when calls meet:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -26,6 +26,7 @@ from webapp.domain import (
     ListedConversation,
     Measures,
     Message,
+    RatedReply,
     ReaderId,
     Rendering,
     RequestId,
@@ -36,9 +37,10 @@ from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, 
 from webapp.stores.catalog import listed_anywhere
 from webapp.stores.database import Database, insert_or, to_its_end, utc_now
 from webapp.stores.search import TITLE, keep_searchable
-from webapp.stores.tables import checkpoints, conversations, is_running, messages
+from webapp.stores.tables import checkpoints, conversations, is_running, messages, search_texts
 from webapp.stores.texts import request_key, title_from
 
+is_there = messages.c.deleted_at.is_(None)
 _ID_BYTES = 16  # 128 random bits, 22 characters.
 
 
@@ -125,14 +127,73 @@ class SqlStore:
         async with self.database.writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
-            tree = select(messages.c.number, messages.c.parent).where(messages.c.conversation_id == row.id)
-            parents = {found.number: found.parent for found in await connection.execute(tree)}
-            if number not in parents:
+            tree = await _tree(connection, row)
+            if number not in tree:
                 raise MessageNotFound
-            show = update(conversations).where(conversations.c.id == row.id).values(head=_newest_leaf(parents, number))
+            show = (
+                update(conversations)
+                .where(conversations.c.id == row.id)
+                .values(head=_newest_leaf(_children(tree), number))
+            )
             await connection.execute(show)
             await _count_switch(connection, row.id)
             return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
+
+    @to_its_end
+    async def delete_message(
+        self, owner: ReaderId, conversation_id: ConversationId, number: int
+    ) -> Conversation | None:
+        async with self.database.writing() as connection:
+            row = await _locked_row(connection, owner, conversation_id)
+            await _require_rest(connection, row)
+            tree = await _tree(connection, row)
+            if number not in tree:
+                raise MessageNotFound
+            first, children = tree[number], _children(tree)
+            is_only_reply = first.role == Role.ASSISTANT and len(children[first.parent]) == 1
+            gone = _with_all_that_follows(children, first.parent if is_only_reply else number)
+            left = {each: message for each, message in tree.items() if each not in gone}
+            own, now = update(conversations).where(conversations.c.id == row.id), self.database.now()
+            if not left:
+                # As a whole it can be restored.
+                await connection.execute(own.values(deleted_at=now, listed_at=now))
+                return None
+            await self._empty(connection, row, gone)
+            head = row.head if row.head in left else _nearest(_children(left), tree[min(gone)].parent)
+            await connection.execute(own.values(head=head, listed_at=now))
+            await _count_switch(connection, row.id)
+            return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
+
+    @to_its_end
+    async def rate(
+        self, owner: ReaderId, conversation_id: ConversationId, number: int, rating: int | None, comment: str = ""
+    ) -> Message:
+        async with self.database.writing() as connection:
+            row = await _locked_row(connection, owner, conversation_id)
+            ended = (messages.c.conversation_id == row.id, messages.c.number == number, ~is_running, is_there)
+            rate = update(messages).where(*ended, messages.c.role == Role.ASSISTANT)
+            rated = await connection.execute(rate.values(rating=rating, comment=comment if rating else ""))
+            if not rated.rowcount:
+                raise MessageNotFound
+            branch = (await _with_branch(connection, row)).messages
+            shown = next((message for message in branch if message.number == number), None)
+            if shown is None:
+                raise MessageNotFound
+            return shown
+
+    @to_its_end
+    async def ratings(self) -> Sequence[RatedReply]:
+        prompts = messages.alias("prompts")
+        is_prompt = (prompts.c.conversation_id == messages.c.conversation_id) & (prompts.c.number == messages.c.parent)
+        rated = (
+            select(messages, prompts.c.text.label("prompt"))
+            .join(prompts, is_prompt)
+            .where(messages.c.rating.is_not(None), is_there)
+            .order_by(messages.c.conversation_id, messages.c.number)
+        )
+        async with self.database.reading() as connection:
+            rows = (await connection.execute(rated)).all()
+        return [RatedReply(row.conversation_id, _as_message(row), row.prompt) for row in rows]
 
     @to_its_end
     async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
@@ -235,6 +296,14 @@ class SqlStore:
             statement = insert_or(checkpoints, connection).on_conflict_do_nothing()
             await connection.execute(statement, [asdict(piece) for piece in pieces])
 
+    async def _empty(self, connection: AsyncConnection, row: Row[Any], numbers: set[int]) -> None:
+        """Leave nothing of messages but their numbers, which are never given again."""
+        of = (messages.c.conversation_id == row.id, messages.c.number.in_(numbers))
+        nothing = {"text": "", "html": None, "reasoning": None, "comment": None, "rating": None}
+        await connection.execute(update(messages).where(*of).values(deleted_at=self.database.now(), **nothing))
+        found = (search_texts.c.conversation_id == row.id, search_texts.c.number.in_(numbers))
+        await connection.execute(delete(search_texts).where(*found))
+
     async def _touch(self, connection: AsyncConnection, changed: Sequence[ConversationId]) -> None:
         if changed:
             statement = update(conversations).where(conversations.c.id == bindparam("changed"))
@@ -276,8 +345,8 @@ async def _last_number(connection: AsyncConnection, row: Row[Any]) -> int:
 
 
 async def _find(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> Message | None:
-    one = select(messages).where(messages.c.conversation_id == conversation_id, messages.c.number == number)
-    row = (await connection.execute(one)).one_or_none()
+    one = (messages.c.conversation_id == conversation_id, messages.c.number == number, is_there)
+    row = (await connection.execute(select(messages).where(*one))).one_or_none()
     return None if row is None else _as_message(row)
 
 
@@ -354,19 +423,17 @@ async def _with_branch(connection: AsyncConnection, row: Row[Any]) -> Conversati
     # All are read, and the branch is found here: PostgreSQL, before it has statistics, plans the recursive query as
     # quadratic work, and replies that were tried again are few.
     found = await connection.execute(select(messages).where(messages.c.conversation_id == row.id))
-    rows = {message.number: message for message in found}
-    branch = _branch(rows, row.head)
+    every = {message.number: message for message in found}
+    branch = _branch({number: message for number, message in every.items() if message.deleted_at is None}, row.head)
     if branch and branch[-1].is_running:
         last = branch[-1]
         branch[-1] = replace(last, text=_joined(last.text, await _pieces(connection, row.id, last.number)))
-    return replace(_as_conversation(row), messages=tuple(branch), last_number=max(rows, default=0))
+    return replace(_as_conversation(row), messages=tuple(branch), last_number=max(every, default=0))
 
 
 def _branch(rows: dict[int, Row[Any]], head: int | None) -> list[Message]:
     """Follow the parents from the head to the first message, and give them oldest first."""
-    siblings: dict[int | None, list[int]] = {}
-    for number in sorted(rows):
-        siblings.setdefault(rows[number].parent, []).append(number)
+    siblings = _children(rows)
     branch: list[Message] = []
     while head is not None:
         message = _as_message(rows[head])
@@ -375,12 +442,39 @@ def _branch(rows: dict[int, Row[Any]], head: int | None) -> list[Message]:
     return branch[::-1]
 
 
-def _newest_leaf(parents: dict[int, int | None], number: int) -> int:
+async def _tree(connection: AsyncConnection, row: Row[Any]) -> dict[int, Row[Any]]:
+    """Give the shape of a conversation: of each message that is there, by its number, the parent and the role."""
+    shape: Select[Any] = select(messages.c.number, messages.c.parent, messages.c.role)
+    found = await connection.execute(shape.where(messages.c.conversation_id == row.id, is_there))
+    return {message.number: message for message in found}
+
+
+def _children(tree: Mapping[int, Row[Any]]) -> Mapping[int | None, Sequence[int]]:
+    """Give the numbers of the messages that follow each one, oldest first."""
+    children: dict[int | None, list[int]] = {}
+    for number in sorted(tree):
+        children.setdefault(tree[number].parent, []).append(number)
+    return children
+
+
+def _newest_leaf(children: Mapping[int | None, Sequence[int]], number: int) -> int:
     """Follow the newest children from a message to the end of its branch."""
-    newest = {parent: child for child, parent in sorted(parents.items()) if parent is not None}
-    while number in newest:
-        number = newest[number]
+    while number in children:
+        number = children[number][-1]
     return number
+
+
+def _nearest(children: Mapping[int | None, Sequence[int]], parent: int | None) -> int | None:
+    """Tell what ends the branch to show where a child of `parent` was deleted: that of another child, or the parent."""
+    return _newest_leaf(children, children[parent][-1]) if parent in children else parent
+
+
+def _with_all_that_follows(children: Mapping[int | None, Sequence[int]], number: int) -> set[int]:
+    found, following = set[int](), [number]
+    while following:
+        found.add(each := following.pop())
+        following += children.get(each, ())
+    return found
 
 
 def _as_conversation(row: Row[Any]) -> Conversation:

@@ -121,6 +121,8 @@ messages = Table(
     # What the reader thinks of a reply: 1 or -1.
     Column("rating", Integer),
     Column("comment", StorableText),
+    # A message that was deleted has no text any more; its number is never given again.
+    Column("deleted_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
     Column("seen_alive_at", UTCDateTime),
     PrimaryKeyConstraint("conversation_id", "number"),

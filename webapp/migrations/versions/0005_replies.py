@@ -1,4 +1,4 @@
-"""Replies keep what the model thought, what they took, and what their reader thinks of them."""
+"""Replies keep what was thought before them, what they took, and how they are rated; messages can be deleted."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def upgrade() -> None:
     for names, type_ in ((TEXTS, sa.Text), (SECONDS, sa.Float), (COUNTS, sa.Integer)):
         for name in names:
             op.add_column("messages", sa.Column(name, type_))
+    op.add_column("messages", sa.Column("deleted_at", sa.DateTime(timezone=True)))
     there = sa.text("rating IS NOT NULL")
     columns = ["conversation_id", "number"]
     op.create_index("ix_messages_rated", "messages", columns, sqlite_where=there, postgresql_where=there)
@@ -24,5 +25,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_messages_rated", "messages")
-    for name in (*TEXTS, *SECONDS, *COUNTS):
+    for name in (*TEXTS, *SECONDS, *COUNTS, "deleted_at"):
         op.drop_column("messages", name)
