@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.forks import Fork, forked
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -157,9 +159,13 @@ class ScriptedUpstream:
 
 
 class RillServer:
-    """`rill serve` in a process of its own, as an operator runs it."""
+    """`rill serve` in a process of its own, as an operator runs it.
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    It is forked from one that has imported Rill already, unless it `is_forked` no: then it starts as it does elsewhere.
+    """
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], *, is_forked: bool = True) -> None:
+        self._is_forked = is_forked and hasattr(os, "pidfd_open")
         self._folder = folder
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("RILL_", "OPENAI_"))},
@@ -172,20 +178,24 @@ class RillServer:
             "PYTHONUNBUFFERED": "1",
             **environ,
         }
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | Fork | None = None
         self.output = ""
         self.url = ""
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self.output = ""
-        self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "webapp", "serve"),
-            cwd=self._folder,
-            env={**self.environ, "PYTHONPATH": str(ROOT)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        environ = {**self.environ, "PYTHONPATH": str(ROOT)}
+        if self._is_forked:
+            self.process = await forked(self._folder, environ, "serve")
+        else:
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-W", "error", "-m", "webapp", "serve"),
+                cwd=self._folder,
+                env=environ,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
         self._reading = asyncio.create_task(self._read())
         await until(lambda: "Rill is at" in self.output or self._has_ended(), "the server to start", 60)
         found = re.search(r"Rill is at (http://\S+)/", self.output)

@@ -211,7 +211,7 @@ def took(measures: Measures) -> str:
     counts = [count for count in (measures.prompt_tokens, measures.reply_tokens) if count is not None]
     parts = [
         measures.model,
-        f"first word after {measures.first_seconds:.1f} s" if measures.first_seconds is not None else "",
+        f"began after {measures.first_seconds:.1f} s" if measures.first_seconds is not None else "",
         f"{sum(counts):,} tokens" if counts else "",
     ]
     return " · ".join(part for part in parts if part)

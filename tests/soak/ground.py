@@ -133,7 +133,7 @@ async def ground(folder: Path, **settings: str) -> AsyncIterator[Ground]:
     """Start a model service and a server for it."""
     model = Model()
     await model.upstream.start()
-    server = RillServer(folder, {**SETTINGS, "OPENAI_BASE_URL": model.upstream.base_url, **settings})
+    server = RillServer(folder, {**SETTINGS, "OPENAI_BASE_URL": model.upstream.base_url, **settings}, is_forked=False)
     try:
         await server.start()
         yield Ground(server, model, folder)
