@@ -92,6 +92,8 @@ class Pen:
         is_chunked = writing.end == "cut chunked"
         headers = {"Transfer_Encoding": "chunked"} if is_chunked else {}
         await exchange.head(200, "text/event-stream", **headers)
+        for thought in () if is_chunked else writing.thoughts:
+            await exchange.think(thought)
         for index, piece in enumerate(writing.pieces):
             await self._wait(index / len(writing.pieces))
             self._come_to((index + 1) / len(writing.pieces))

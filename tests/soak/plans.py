@@ -100,6 +100,7 @@ class Writing:
     """How the model writes one reply. `refusals` are the statuses that it answers with before it begins.
 
     `pause_seconds` is the longest time between two pieces; with `is_in_bytes` each comes in segments of one byte.
+    `thoughts` come before them.
     """
 
     refusals: tuple[int, ...]
@@ -107,6 +108,7 @@ class Writing:
     pause_seconds: float
     is_in_bytes: bool
     end: str
+    thoughts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ def _writing(random: Random, index: int) -> Writing:
         pause_seconds=min(random.choice([0.0, 0.005, 0.02, 0.05]), 2 * WRITING_SECONDS / len(pieces)),
         is_in_bytes=len(pieces) < MAX_PIECES_IN_BYTES and not is_huge and random.random() < 0.15,
         end=end,
+        thoughts=tuple(f"Thought {number} <of> it.\n" for number in range(random.choice([0, 0, 1, 5, 30]))),
     )
 
 
