@@ -111,7 +111,7 @@ class Conversation:
     """An ordered tree of messages, with one branch of it showing.
 
     `messages` is the showing branch, oldest first. `switches` counts how often another branch was shown; `last_number`
-    is the highest number of any message on any branch.
+    is the highest number of any message on any branch. `model` is the one that was chosen last, if any was.
     """
 
     id: ConversationId
@@ -123,6 +123,7 @@ class Conversation:
     last_number: int = 0
     is_pinned: bool = False
     is_archived: bool = False
+    model: str | None = None
 
     @property
     def running(self) -> Message | None:
@@ -370,6 +371,14 @@ class ModelKind(StrEnum):
     BUILT_IN = "built_in"
     FUNCTION = "function"
     NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOption:
+    """A model that readers may choose: its own name, and the one that they see."""
+
+    name: str
+    label: str
 
 
 class ModelState(StrEnum):

@@ -9,6 +9,7 @@
     |   |-- PromptEmpty
     |   `-- PromptTooLong             413
     |-- TitleRefused                  422
+    |-- ModelNotOffered               422
     |-- TurnRunning                   409
     |-- TurnNotRunning                409
     |-- NothingToRetry                409
@@ -95,6 +96,12 @@ class PromptTooLong(PromptRefused):
 class TitleRefused(RillError):
     status = 422
     cause = "title_refused"
+
+
+class ModelNotOffered(RillError):
+    status = 422
+    cause = "model_not_offered"
+    sentence = "This model cannot be chosen here. Choose another one and send the message again."
 
 
 class TurnRunning(RillError):

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from webapp import errors
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelState
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ModelState
 from webapp.providers import ChatMessage, Provider
 from webapp.providers.discovery import discover
 from webapp.providers.endpoint import EndpointProvider, Timeouts
@@ -30,6 +30,10 @@ class NoProvider:
     def model(self) -> Model:
         return Model(ModelKind.NONE, "", "", ModelState.UNAVAILABLE, "No model is set up here.")
 
+    @property
+    def offered(self) -> Sequence[ModelOption]:
+        return ()
+
     async def open(self) -> None:
         """Nothing has to be started."""
 
@@ -39,7 +43,7 @@ class NoProvider:
     async def check(self) -> None:
         raise errors.ModelNotReady(_HOW_TO)
 
-    async def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
         await self.check()
         yield FinishChunk(FinishReason.STOP)
 
@@ -72,12 +76,19 @@ def _endpoint(settings: Settings) -> EndpointProvider:
         kind=ModelKind.ENDPOINT,
         where=(urlsplit(url).hostname or url) if url else "OpenAI",
         trust_env=not _is_loopback(url),
+        options=model_options(settings.rill_models),
         timeouts=Timeouts(
             connect=settings.rill_connect_seconds,
             first_chunk=settings.rill_first_chunk_seconds,
             silence=settings.rill_silence_seconds,
         ),
     )
+
+
+def model_options(models: Sequence[str]) -> Sequence[ModelOption]:
+    """Read `name=label`, or a name alone."""
+    parts = [model.partition("=") for model in models]
+    return tuple(ModelOption(name.strip(), label.strip() or name.strip()) for name, _, label in parts)
 
 
 def _is_loopback(url: str | None) -> bool:

@@ -10,19 +10,24 @@ from webapp.domain import RequestId
 from webapp.pages import new_request_id
 
 MAX_REQUEST_ID_CHARS = 64
+MAX_MODEL_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class SentPrompt:
-    """A prompt as it was sent. `edits` is the number of an earlier prompt that it is to stand beside."""
+    """A prompt as it was sent. `edits` is the number of an earlier prompt that it is to stand beside.
+
+    `model` is the name of the model that was chosen.
+    """
 
     text: str
     request_id: RequestId
     edits: int | None = None
+    model: str | None = None
 
 
 def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
-    """Read `prompt`, `request_id` and `edits`. Raises `BadRequest`.
+    """Read `prompt`, `request_id`, `edits` and `model`. Raises `BadRequest`.
 
     A program may leave the request id out; each of its prompts is then a new one.
     """
@@ -34,7 +39,14 @@ def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
         text,
         RequestId(str(request_id)) if is_usable else new_request_id(),
         None if edits in (None, "") else read_number(fields, "edits"),
+        read_model(fields),
     )
+
+
+def read_model(fields: Mapping[str, object]) -> str | None:
+    """Read the name of a model, if one was chosen."""
+    model = fields.get("model")
+    return model[:MAX_MODEL_CHARS] if isinstance(model, str) and model else None
 
 
 def read_number(fields: Mapping[str, object], name: str) -> int:

@@ -6,7 +6,7 @@ the place of the element whose id it carries: the page sets `outerHTML` as the d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -26,6 +26,7 @@ from webapp.domain import (
     ListedConversation,
     Measures,
     Message,
+    ModelOption,
     Place,
     Position,
     Role,
@@ -71,9 +72,12 @@ class Parts:
 
 
 class Renderer:
-    """Renders templates with autoescape; an undefined name in a template is an error."""
+    """Renders templates with autoescape; an undefined name in a template is an error.
 
-    def __init__(self, folder: Path) -> None:
+    `offered` gives the models that readers may choose.
+    """
+
+    def __init__(self, folder: Path, offered: Callable[[], Sequence[ModelOption]] = tuple) -> None:
         self.environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
@@ -90,6 +94,7 @@ class Renderer:
             Role=Role,
             TurnState=TurnState,
             ListChange=ListChange,
+            offered=offered,
             groups=groups,
             age=age,
             excerpt=lambda text, query: excerpt(text, terms_of(query)),

@@ -84,12 +84,13 @@ class RunningTurn:
         messages: Sequence[ChatMessage],
         flush_seconds: float,
         *,
+        model: str | None,
         on_growth: Callable[[RunningTurn], None],
         on_end: Callable[[RunningTurn, Message], None],
     ) -> None:
         self._use = parts
         self.begun, self._messages = begun, messages
-        self._flush_seconds = flush_seconds
+        self._flush_seconds, self._model = flush_seconds, model
         self._on_growth, self._on_end = on_growth, on_end
         self.conversation_id: ConversationId = begun.conversation.id
         self.reply: Message = begun.reply
@@ -100,7 +101,7 @@ class RunningTurn:
         self._chars = len(begun.reply.text)
         self._unsent: list[str] = []
         self._thoughts = GrowingThoughts(begun.reply.number, self._render_thoughts)
-        self._measures = Measures(model=parts.provider.model.shown_name)
+        self._measures = Measures(model=model or parts.provider.model.shown_name)
         self._started_at = 0.0
         self._has_ended = False
         self._waits_for: str | None = None
@@ -207,7 +208,7 @@ class RunningTurn:
         try:
             async with (
                 asyncio.timeout(limits.turn_seconds),
-                aclosing(self._use.provider.stream(self._messages)) as chunks,
+                aclosing(self._use.provider.stream(self._messages, self._model)) as chunks,
             ):
                 async for chunk in chunks:
                     if isinstance(chunk, FinishChunk):

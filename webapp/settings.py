@@ -32,6 +32,11 @@ class Settings(BaseModel):
         None, description="Address of any OpenAI-compatible endpoint, such as `http://127.0.0.1:11434/v1`."
     )
     rill_model: str | None = Field(None, description="Model to ask for; otherwise the first that the endpoint lists.")
+    rill_models: tuple[str, ...] = Field(
+        (),
+        description="Models that readers may choose, comma-separated, each with a name to show if it needs one, such "
+        "as `qwen3:32b=Thorough,qwen3:4b=Fast`; `*` for all that the endpoint lists.",
+    )
     rill_system_prompt: str = Field("", description="Text put before each conversation, for the model only.")
     rill_discover_models: bool = Field(
         True, description="Without an endpoint set: look for Ollama, LM Studio, llama.cpp and vLLM on this machine."
@@ -117,7 +122,7 @@ class Settings(BaseModel):
         "info", pattern="^(debug|info|warning|error)$", description="Least level that is logged."
     )
 
-    @field_validator("rill_allowed_hosts", "rill_allowed_origins", "rill_image_hosts", mode="before")
+    @field_validator("rill_models", "rill_allowed_hosts", "rill_allowed_origins", "rill_image_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

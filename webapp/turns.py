@@ -121,22 +121,36 @@ class Turns:
         request_id: RequestId,
         *,
         edits: int | None = None,
+        model: str | None = None,
         flush_seconds: float | None = None,
     ) -> BegunTurn:
         """Store a prompt and begin the turn that answers it; `None` opens a new conversation.
 
         With `edits`, the prompt stands beside the one of that number, as another branch. A prompt that was stored
-        before begins nothing. `flush_seconds` overrides the limits' value for this turn. Raises `PromptEmpty`,
-        `PromptTooLong`, `ServerEnding`, and whatever `Store.begin_turn` does.
+        before begins nothing. `model` is one of those that the provider offers; without it, the conversation's stays,
+        or the usual one. `flush_seconds` overrides the limits' value for this turn. Raises `PromptEmpty`,
+        `PromptTooLong`, `ModelNotOffered`, `ServerEnding`, and whatever `Store.begin_turn` does.
         """
         prompt = self._accept(prompt)
-        return await self._to_its_end(self._begin(owner, conversation_id, prompt, request_id, edits, flush_seconds))
+        self._require_offered(model)
+        begin = self._begin(owner, conversation_id, prompt, request_id, edits, model, flush_seconds)
+        return await self._to_its_end(begin)
 
     async def retry(
-        self, owner: ReaderId, conversation_id: ConversationId, number: int, *, continues: bool = False
+        self,
+        owner: ReaderId,
+        conversation_id: ConversationId,
+        number: int,
+        *,
+        continues: bool = False,
+        model: str | None = None,
     ) -> BegunTurn:
-        """Begin another reply beside reply `number`, or one that goes on from its text. Raises as the store does."""
-        return await self._to_its_end(self._retry(owner, conversation_id, number, continues))
+        """Begin another reply beside reply `number`, by another model if one is given, or go on from its text.
+
+        Raises `ModelNotOffered`, and as the store does.
+        """
+        self._require_offered(model)
+        return await self._to_its_end(self._retry(owner, conversation_id, number, continues, model))
 
     async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> None:
         """Show the newest branch that message `number` is on, in every page. Raises as `Store.show_branch` does."""
@@ -207,19 +221,22 @@ class Turns:
         prompt: str,
         request_id: RequestId,
         edits: int | None,
+        model: str | None,
         flush_seconds: float | None,
     ) -> BegunTurn:
         if conversation_id is None:
-            begun = await self.store.create_conversation(owner, prompt, request_id)
+            begun = await self.store.create_conversation(owner, prompt, request_id, model)
         else:
-            begun = await self.store.begin_turn(owner, conversation_id, prompt, request_id, edits)
+            begun = await self.store.begin_turn(owner, conversation_id, prompt, request_id, edits, model)
         if not begun.is_repeat:
-            self._start(begun, flush_seconds)
+            self._start(begun, None, flush_seconds)
         return begun
 
-    async def _retry(self, owner: ReaderId, conversation_id: ConversationId, number: int, continues: bool) -> BegunTurn:
+    async def _retry(
+        self, owner: ReaderId, conversation_id: ConversationId, number: int, continues: bool, model: str | None
+    ) -> BegunTurn:
         begun = await self.store.retry_turn(owner, conversation_id, number, continues=continues)
-        self._start(begun)
+        self._start(begun, model)
         return begun
 
     def _accept(self, prompt: str) -> str:
@@ -230,11 +247,20 @@ class Turns:
             raise errors.PromptTooLong(len(prompt), self.limits.max_prompt_chars)
         return prompt
 
-    def _start(self, begun: BegunTurn, flush_seconds: float | None = None) -> None:
+    def _require_offered(self, model: str | None) -> None:
+        if model is not None and model not in {option.name for option in self._parts.provider.offered}:
+            raise errors.ModelNotOffered
+
+    def _start(self, begun: BegunTurn, model: str | None, flush_seconds: float | None = None) -> None:
         conversation = begun.conversation
+        offered = {option.name for option in self._parts.provider.offered}
+        # What an operator no longer offers is not asked any more, whoever chose it once.
+        model = model or (conversation.model if conversation.model in offered else None)
         messages = model_messages(conversation, self._system)
         flush = self.limits.flush_seconds if flush_seconds is None else flush_seconds
-        turn = RunningTurn(self._parts, begun, messages, flush, on_growth=self._note_growth, on_end=self._forget)
+        turn = RunningTurn(
+            self._parts, begun, messages, flush, model=model, on_growth=self._note_growth, on_end=self._forget
+        )
         self._running[conversation.id] = turn
         turn.start()
         self.broker.announce(conversation.owner, ListNews(ListChange.CAME, conversation.listed))

@@ -45,7 +45,7 @@ class TestInterrupting:
         ended = await store.interrupt_turns(since)
 
         reply = (await store.conversation(ADA, silent.conversation.id)).messages[-1]
-        assert ended == [(silent.conversation.id, replace(reply, siblings=()))]
+        assert [(listed.id, each) for listed, each in ended] == [(silent.conversation.id, replace(reply, siblings=()))]
         assert (reply.text, reply.state, reply.cause) == ("Once", TurnState.INTERRUPTED, "interrupted")
         assert (await store.conversation(ADA, alive.conversation.id)).running is not None
 
@@ -64,7 +64,7 @@ class TestInterrupting:
 
         answers = await asyncio.gather(*(store.interrupt_turns(since) for _ in range(4)))
 
-        given = [conversation_id for answer in answers for conversation_id, _ in answer]
+        given = [listed.id for answer in answers for listed, _ in answer]
         assert sorted(given) == sorted(turn.conversation.id for turn in turns)
 
     async def test_the_cut_off_is_understood_in_any_time_zone(self, store: Store, clock: Clock) -> None:

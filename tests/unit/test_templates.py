@@ -26,6 +26,7 @@ from webapp.domain import (
     Message,
     Model,
     ModelKind,
+    ModelOption,
     ModelState,
     ReaderId,
     Rendering,
@@ -48,7 +49,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    return Renderer(FOLDER)
+    return Renderer(FOLDER, lambda: [ModelOption(HOSTILE, HOSTILE), ModelOption("m", "M")])
 
 
 def message(number: int, role: Role, state: TurnState | None = None, cause: str | None = None) -> Message:
@@ -108,6 +109,7 @@ SAMPLES: dict[str, list[Any]] = {
     "request_id": [RequestId("request")],
     "draft": [HOSTILE, ""],
     "edits": [3, None],
+    "chosen": [HOSTILE, "m"],
     "is_other": [True, False],
     "wait": [WaitChunk("too_many_requests", 3.0), WaitChunk("endpoint_failed", 0.4), None],
     "parts": parts(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, TypedDict
 
-from webapp.domain import Chunk, Model
+from webapp.domain import Chunk, Model, ModelOption
 
 
 class ChatMessage(TypedDict):
@@ -26,6 +26,10 @@ class Provider(Protocol):
     def model(self) -> Model:
         """What answers now, and whether it is ready; cheap, asked for on every page."""
 
+    @property
+    def offered(self) -> Sequence[ModelOption]:
+        """The models that readers may choose; none where there is no choice."""
+
     async def open(self) -> None:
         """Start what has to be started, without waiting until it is ready."""
 
@@ -35,8 +39,10 @@ class Provider(Protocol):
     async def check(self) -> None:
         """Raise a `ProviderError` unless an answer could begin now."""
 
-    def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
-        """Stream a reply to `messages`, oldest first: thoughts and text, a `UsageChunk` if known, then a `FinishChunk`.
+    def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
+        """Stream a reply to `messages`, oldest first, by one of the `offered` models or by the usual one.
+
+        It is thoughts and text, a `UsageChunk` if that is known, then a `FinishChunk`.
 
         A stream that ends without a `FinishChunk` was cut. Raises a `ProviderError` for everything that a reader has
         to be told.

@@ -24,7 +24,7 @@ import openai
 
 from webapp import errors
 from webapp.deadlines import Deadline
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ReasoningChunk, UsageChunk
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ReasoningChunk, UsageChunk
 from webapp.pace import Pace
 from webapp.providers import ChatMessage
 from webapp.providers.sse import EventStreamParser, EventTooLarge, UpstreamEvent
@@ -36,6 +36,8 @@ _AFTER_FINISH_SECONDS = 1.0
 """How long to wait for the rest of a stream (usage, `[DONE]`) once the reply is known to be whole."""
 _AFTER_DONE_SECONDS = 0.05
 """How long to wait for the end of the body, which mostly comes along with `[DONE]`: a new connection costs more."""
+ALL_MODELS = "*"
+_MAX_OFFERED = 500
 _MAX_TOKENS = 1_000_000_000
 _MAX_ERROR_BYTES = 16_384
 _MAX_LIST_BYTES = 4_194_304
@@ -59,7 +61,8 @@ class EndpointProvider:
     """Streams replies from an OpenAI-compatible endpoint.
 
     `base_url` of `None` is OpenAI's own. `model_name` of `None` takes the first that `/models` lists. `extra_body` is
-    sent with each request, for what only some servers understand.
+    sent with each request, for what only some servers understand. `options` are the models that readers may choose;
+    with `ALL_MODELS` alone, all that `/models` lists.
     """
 
     def __init__(
@@ -74,10 +77,13 @@ class EndpointProvider:
         extra_body: Mapping[str, object] | None = None,
         timeouts: Timeouts | None = None,
         trust_env: bool = True,
+        options: Sequence[ModelOption] = (),
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         self._kind, self._where = kind, where
-        self._model_name = model_name
+        self._offers_all = [option.name for option in options] == [ALL_MODELS]
+        self._offered = () if self._offers_all else tuple(options)
+        self._model_name = model_name or (self._offered[0].name if self._offered else None)
         self._pace = Pace()
         self._options: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
         self._extra_body = dict(extra_body or {})
@@ -103,6 +109,10 @@ class EndpointProvider:
     def model(self) -> Model:
         return Model(self._kind, self._model_name or "", self._where)
 
+    @property
+    def offered(self) -> Sequence[ModelOption]:
+        return self._offered
+
     async def open(self) -> None:
         """Nothing has to be started; the first request connects."""
 
@@ -114,12 +124,14 @@ class EndpointProvider:
         names = await self._list_models()
         if self._model_name is None:
             self._model_name = _first(names)
+        if self._offers_all:
+            self._offered = tuple(ModelOption(name, name) for name in names[:_MAX_OFFERED])
 
-    async def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
         if self._model_name is None:
             self._model_name = _first(await self._list_models())
         with _translated(), self._pace.stream():
-            async with Deadline() as deadline, aclosing(self._ask(messages, deadline)) as chunks:
+            async with Deadline() as deadline, aclosing(self._ask(messages, model, deadline)) as chunks:
                 deadline.allow(self._timeouts.first_chunk)
                 async for chunk in chunks:
                     # The deadline is for the endpoint; whoever reads this generator may take its time.
@@ -138,9 +150,11 @@ class EndpointProvider:
             raise errors.NotAChatEndpoint(detail="the list of models is not in OpenAI's form")
         return [str(model.id) for model in listed.data]
 
-    async def _ask(self, messages: Sequence[ChatMessage], deadline: Deadline) -> AsyncGenerator[Chunk, None]:
+    async def _ask(
+        self, messages: Sequence[ChatMessage], model: str | None, deadline: Deadline
+    ) -> AsyncGenerator[Chunk, None]:
         try:
-            async with aclosing(self._chunks(messages, deadline)) as chunks:
+            async with aclosing(self._chunks(messages, model, deadline)) as chunks:
                 async for chunk in chunks:
                     yield chunk
             return
@@ -149,13 +163,15 @@ class EndpointProvider:
                 raise
         # A service that does not know how to count: asked without that, now and from now on.
         self._usage_option = {}
-        async with aclosing(self._chunks(messages, deadline)) as chunks:
+        async with aclosing(self._chunks(messages, model, deadline)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
-    async def _chunks(self, messages: Sequence[ChatMessage], deadline: Deadline) -> AsyncGenerator[Chunk, None]:
+    async def _chunks(
+        self, messages: Sequence[ChatMessage], model: str | None, deadline: Deadline
+    ) -> AsyncGenerator[Chunk, None]:
         request = self._client.chat.completions.with_streaming_response.create(
-            model=self._model_name or "",
+            model=model or self._model_name or "",
             messages=(),
             stream=True,
             # The SDK looks at each message of a long history one by one, for 0.1 ms each (measured); not at these.

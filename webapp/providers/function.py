@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from webapp import errors
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ReasoningChunk, TextChunk
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ReasoningChunk, TextChunk
 from webapp.providers import ChatMessage
 
 ReplyFunction = Callable[[list[ChatMessage]], AsyncIterator[str | ReasoningChunk]]
@@ -32,6 +32,10 @@ class FunctionProvider:
     def model(self) -> Model:
         return Model(ModelKind.FUNCTION, getattr(self._reply, "__name__", type(self._reply).__name__), "this app")
 
+    @property
+    def offered(self) -> Sequence[ModelOption]:
+        return ()
+
     async def open(self) -> None:
         """Nothing has to be started."""
 
@@ -41,7 +45,7 @@ class FunctionProvider:
     async def check(self) -> None:
         """A function is always there."""
 
-    async def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
         # A dict of each message is the function's own, so that it may change what it is given.
         pieces = self._reply([ChatMessage(role=m["role"], content=m["content"]) for m in messages])
         async with aclosing(pieces) as stream:  # type: ignore[type-var]  # Checked above: it is a generator.

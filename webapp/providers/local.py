@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from webapp.domain import Chunk, Model, ModelKind, ModelState
+from webapp.domain import Chunk, Model, ModelKind, ModelOption, ModelState
 from webapp.errors import ModelNotReady, PromptTooLongForModel, TooManyRequests
 from webapp.providers import ChatMessage
 from webapp.providers.endpoint import EndpointProvider, Timeouts
@@ -84,6 +84,10 @@ class LocalProvider:
         """The child's process id while there is one."""
         return self._server.pid if self._server else None
 
+    @property
+    def offered(self) -> Sequence[ModelOption]:
+        return ()
+
     async def open(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="local-model")
@@ -99,7 +103,7 @@ class LocalProvider:
         if self._state is not ModelState.READY:
             raise ModelNotReady(self._detail)
 
-    async def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
         """Stream a reply, to the newest part of the conversation if it is long; wait for a model that is starting.
 
         Raises `ModelNotReady` after two minutes, and `TooManyRequests` if other replies leave no room for as long.

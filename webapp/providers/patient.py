@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from webapp import errors
-from webapp.domain import Chunk, Model, ReasoningChunk, TextChunk, WaitChunk
+from webapp.domain import Chunk, Model, ModelOption, ReasoningChunk, TextChunk, WaitChunk
 from webapp.providers import ChatMessage, Provider
 
 FIRST_WAIT_SECONDS = 0.5
@@ -40,6 +40,10 @@ class PatientProvider:
     def model(self) -> Model:
         return self._provider.model
 
+    @property
+    def offered(self) -> Sequence[ModelOption]:
+        return self._provider.offered
+
     async def open(self) -> None:
         await self._provider.open()
 
@@ -49,11 +53,11 @@ class PatientProvider:
     async def check(self) -> None:
         await self._provider.check()
 
-    async def stream(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
         for attempt in range(self._patience.retries + 1):
             has_begun = False
             try:
-                async with aclosing(self._provider.stream(messages)) as chunks:
+                async with aclosing(self._provider.stream(messages, model)) as chunks:
                     async for chunk in chunks:
                         has_begun = has_begun or isinstance(chunk, TextChunk | ReasoningChunk)
                         yield chunk

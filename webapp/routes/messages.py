@@ -22,6 +22,7 @@ _REFUSALS = (
     errors.PromptRefused,
     errors.TurnRunning,
     errors.NothingToEdit,
+    errors.ModelNotOffered,
     errors.StoreUnavailable,
     errors.ServerEnding,
 )
@@ -77,7 +78,7 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
     sent = read_prompt(await read_fields(request))
     try:
         begun = await services(request).turns.begin(
-            reader(request), conversation_id, sent.text, sent.request_id, edits=sent.edits
+            reader(request), conversation_id, sent.text, sent.request_id, edits=sent.edits, model=sent.model
         )
     except _REFUSALS as error:
         if answers.is_htmx(request) or answers.is_program(request):

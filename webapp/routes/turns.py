@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from webapp import errors
 from webapp.domain import ConversationId
-from webapp.prompts import read_number
+from webapp.prompts import read_model, read_number
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields
 from webapp.services import asking_page, reader, services
@@ -24,9 +24,14 @@ async def stop(request: Request) -> Response:
 
 
 async def retry(request: Request) -> Response:
-    """`POST /c/{id}/turn/retry` with the `reply` to try again: another reply in its place; the old one is kept."""
-    number = read_number(await read_fields(request), "reply")
-    await services(request).turns.retry(reader(request), _id(request), number)
+    """`POST /c/{id}/turn/retry` with the `reply` to try again: another reply in its place; the old one is kept.
+
+    With `reply-by`, such as `4 gpt-5`, it is by another model.
+    """
+    fields = await read_fields(request)
+    number, _, model = str(fields.get("reply-by", "")).partition(" ")
+    reply = read_number({"reply": number} if model else fields, "reply")
+    await services(request).turns.retry(reader(request), _id(request), reply, model=read_model({"model": model}))
     return _done(request, _id(request))
 
 

@@ -42,10 +42,13 @@ class Store(Protocol):
     async def check(self) -> None:
         """Raise `StoreUnavailable` unless a query can be answered now."""
 
-    async def create_conversation(self, owner: ReaderId, prompt: str, request_id: RequestId) -> BegunTurn:
+    async def create_conversation(
+        self, owner: ReaderId, prompt: str, request_id: RequestId, model: str | None = None
+    ) -> BegunTurn:
         """Store a first prompt with the conversation it opens, and a running, empty reply.
 
-        The same `request_id` with the same prompt from the same owner gives the conversation of the first time.
+        The same `request_id` with the same prompt from the same owner gives the conversation of the first time. The
+        conversation keeps the `model` that was chosen for it.
         """
 
     async def begin_turn(
@@ -55,6 +58,7 @@ class Store(Protocol):
         prompt: str,
         request_id: RequestId,
         edits: int | None = None,
+        model: str | None = None,
     ) -> BegunTurn:
         """Store a further prompt, and a running, empty reply to it; or, with `edits`, a sibling of that prompt.
 

@@ -70,12 +70,15 @@ class SqlStore:
             await connection.execute(select(conversations.c.id).limit(1))
 
     @to_its_end
-    async def create_conversation(self, owner: ReaderId, prompt: str, request_id: RequestId) -> BegunTurn:
+    async def create_conversation(
+        self, owner: ReaderId, prompt: str, request_id: RequestId, model: str | None = None
+    ) -> BegunTurn:
         key = request_key(request_id, prompt)
         async with self.database.writing() as connection:
             if not await self._add_conversation(connection, owner, title_from(prompt), key):
                 return await _repeated(connection, await _row_by_key(connection, owner, key), key)
             row = await _row_by_key(connection, owner, key)
+            await _choose(connection, row, model)
             return await self._add_turn(connection, row, None, prompt, key)
 
     @to_its_end
@@ -86,6 +89,7 @@ class SqlStore:
         prompt: str,
         request_id: RequestId,
         edits: int | None = None,
+        model: str | None = None,
     ) -> BegunTurn:
         key = request_key(request_id, prompt)
         async with self.database.writing() as connection:
@@ -93,6 +97,7 @@ class SqlStore:
             if await _is_stored(connection, row, key):
                 return await _repeated(connection, row, key)
             await _require_rest(connection, row)
+            await _choose(connection, row, model)
             if edits is None:
                 return await self._add_turn(connection, row, row.head, prompt, key)
             edited = await _find(connection, row.id, edits)
@@ -356,6 +361,11 @@ async def _require_rest(connection: AsyncConnection, row: Row[Any]) -> None:
         raise TurnRunning
 
 
+async def _choose(connection: AsyncConnection, row: Row[Any], model: str | None) -> None:
+    if model is not None and model != row.model:
+        await connection.execute(update(conversations).where(conversations.c.id == row.id).values(model=model))
+
+
 async def _count_switch(connection: AsyncConnection, conversation_id: ConversationId) -> None:
     counted = update(conversations).where(conversations.c.id == conversation_id)
     await connection.execute(counted.values(switches=conversations.c.switches + 1))
@@ -486,6 +496,7 @@ def _as_conversation(row: Row[Any]) -> Conversation:
         switches=row.switches,
         is_pinned=row.pinned_at is not None,
         is_archived=row.archived_at is not None,
+        model=row.model,
     )
 
 

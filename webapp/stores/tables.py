@@ -83,6 +83,8 @@ conversations = Table(
     Column("updated_at", UTCDateTime, nullable=False),
     # How often another branch was shown.
     Column("switches", Integer, nullable=False, server_default="0"),
+    # The model that was chosen last, if any was.
+    Column("model", StorableText),
     # Who gave the title: the "prompt" with its first words, the "model", or the "reader".
     Column("titled_by", StorableText, nullable=False, server_default="prompt"),
     # When anything last changed that the reader's list shows.

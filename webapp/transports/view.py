@@ -57,7 +57,15 @@ def render_page(
         draft=draft.text,
         edits=draft.edits,
         deleted=deleted,
+        chosen=_chosen(services, snapshot),
     )
+
+
+def _chosen(services: Services, snapshot: Snapshot | None) -> str:
+    """The name of the model that answers next, unless the reader chooses another."""
+    offered = {option.name for option in services.provider.offered}
+    last = snapshot.conversation.model if snapshot else None
+    return last if last is not None and last in offered else services.provider.model.name
 
 
 def list_cursor(services: Services, page: Page) -> ListCursor | None:

@@ -83,7 +83,8 @@ class PageSocket:
         sent, conversation_id = read_prompt(read_frame(frame)), self._page.conversation_id
         if conversation_id is None:
             raise errors.BadRequest("A first message goes by POST.")
-        await self._services.turns.begin(self._reader, conversation_id, sent.text, sent.request_id, edits=sent.edits)
+        begin = self._services.turns.begin
+        await begin(self._reader, conversation_id, sent.text, sent.request_id, edits=sent.edits, model=sent.model)
         return self._services.renderer.render(
             "fragments/prompt_stored.html", page=self._page, request_id=new_request_id(), draft="", edits=None
         )

@@ -17,6 +17,7 @@ def upgrade() -> None:
     for names, type_ in ((TEXTS, sa.Text), (SECONDS, sa.Float), (COUNTS, sa.Integer)):
         for name in names:
             op.add_column("messages", sa.Column(name, type_))
+    op.add_column("conversations", sa.Column("model", sa.Text))
     op.add_column("messages", sa.Column("deleted_at", sa.DateTime(timezone=True)))
     there = sa.text("rating IS NOT NULL")
     columns = ["conversation_id", "number"]
@@ -25,5 +26,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_messages_rated", "messages")
+    op.drop_column("conversations", "model")
     for name in (*TEXTS, *SECONDS, *COUNTS, "deleted_at"):
         op.drop_column("messages", name)
