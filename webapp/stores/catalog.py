@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import ConversationId, Hit, ListedConversation, Place, ReaderId, TurnState
@@ -14,7 +14,7 @@ from webapp.errors import ConversationNotFound
 from webapp.stores import Shelf
 from webapp.stores.database import Database, to_its_end
 from webapp.stores.search import TITLE, has_words, keep_searchable
-from webapp.stores.tables import conversations, messages, search_texts
+from webapp.stores.tables import UTCDateTime, conversations, messages, search_texts
 from webapp.stores.words import SEARCHED_CHARS, terms_of
 
 c = conversations.c
@@ -32,11 +32,11 @@ class SqlCatalog:
     async def page(
         self, owner: ReaderId, shelf: Shelf, limit: int, after: Place | None = None
     ) -> Sequence[ListedConversation]:
-        query = _listed().where(c.owner == owner, *_on(shelf)).order_by(*latest_first).limit(limit)
+        query, values = _pages[shelf], {"owner": owner, "limit": limit}
         if after is not None:
-            query = query.where(_comes_after(after))
+            query, values = query.where(_comes_after), {**values, "moment": after.updated_at, "id": after.id}
         async with self.database.reading() as connection:
-            return [_as_listed(row) for row in await connection.execute(query)]
+            return [_as_listed(row) for row in await connection.execute(query, values)]
 
     @to_its_end
     async def find(self, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
@@ -60,9 +60,8 @@ class SqlCatalog:
 
     @to_its_end
     async def version(self, owner: ReaderId) -> int:
-        latest = select(func.max(c.listed_at)).where(c.owner == owner)
         async with self.database.reading() as connection:
-            moment: datetime | None = await connection.scalar(latest)
+            moment: datetime | None = await connection.scalar(_latest_change, {"owner": owner})
         return 0 if moment is None else int(moment.timestamp() * 1_000_000)
 
     @to_its_end
@@ -118,6 +117,7 @@ class SqlCatalog:
                 .subquery()
             )
             text = func.coalesce(func.substr(_hit.c.text, 1, SEARCHED_CHARS), "").label("text")
+            values: dict[str, object] = {}
             hits = (
                 _listed(found.c.number, text)
                 .join(found, found.c.conversation_id == c.id)
@@ -127,8 +127,8 @@ class SqlCatalog:
                 .limit(limit)
             )
             if after is not None:
-                hits = hits.where(_comes_after(after))
-            return [Hit(_as_listed(row), row.number, row.text) for row in await connection.execute(hits)]
+                hits, values = hits.where(_comes_after), {"moment": after.updated_at, "id": after.id}
+            return [Hit(_as_listed(row), row.number, row.text) for row in await connection.execute(hits, values)]
 
     async def _rename(
         self, connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId, title: str, by: str
@@ -154,7 +154,7 @@ class SqlCatalog:
 
 async def listed_anywhere(connection: AsyncConnection, conversation_id: ConversationId) -> ListedConversation:
     """Give a conversation that is there, whoever owns it and whether or not it was deleted."""
-    return _as_listed((await connection.execute(_listed().where(c.id == conversation_id))).one())
+    return _as_listed((await connection.execute(_anywhere, {"conversation": conversation_id})).one())
 
 
 _head = messages.alias("head")
@@ -178,13 +178,8 @@ def _on(shelf: Shelf) -> Sequence[ColumnElement[bool]]:
             return (is_there, c.archived_at.is_not(None))
 
 
-def _comes_after(place: Place) -> ColumnElement[bool]:
-    return tuple_(c.updated_at, c.id) < tuple_(place.updated_at, place.id)
-
-
 async def _one(connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
-    one = _listed().where(c.id == conversation_id, c.owner == owner, is_there)
-    row = (await connection.execute(one)).one_or_none()
+    row = (await connection.execute(_own, {"conversation": conversation_id, "owner": owner})).one_or_none()
     if row is None:
         raise ConversationNotFound
     return _as_listed(row)
@@ -201,3 +196,15 @@ def _as_listed(row: Row[Any]) -> ListedConversation:
         is_archived=row.archived_at is not None,
         is_deleted=row.deleted_at is not None,
     )
+
+
+# Made once: putting such a query together costs as much as running it, and every page asks for these.
+_owners = c.owner == bindparam("owner")
+_this = c.id == bindparam("conversation")
+_pages = {
+    shelf: _listed().where(_owners, *_on(shelf)).order_by(*latest_first).limit(bindparam("limit")) for shelf in Shelf
+}
+_comes_after = tuple_(c.updated_at, c.id) < tuple_(bindparam("moment", type_=UTCDateTime), bindparam("id", type_=Text))
+_latest_change = select(func.max(c.listed_at)).where(_owners)
+_own = _listed().where(_this, _owners, is_there)
+_anywhere = _listed().where(_this)
