@@ -10,7 +10,7 @@ What keeps it right when calls meet:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ from webapp.domain import (
     TurnState,
 )
 from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, NothingToRetry, TurnRunning
+from webapp.stores.branches import branch_to, children_of, nearest_end, newest_leaf, with_all_that_follows
 from webapp.stores.catalog import listed_anywhere
 from webapp.stores.database import Database, insert_or, to_its_end, utc_now
 from webapp.stores.search import TITLE, keep_searchable
@@ -132,15 +133,11 @@ class SqlStore:
         async with self.database.writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
-            tree = await _tree(connection, row)
-            if number not in tree:
+            parents = await _parents(connection, row)
+            if number not in parents:
                 raise MessageNotFound
-            show = (
-                update(conversations)
-                .where(conversations.c.id == row.id)
-                .values(head=_newest_leaf(_children(tree), number))
-            )
-            await connection.execute(show)
+            show = update(conversations).where(conversations.c.id == row.id)
+            await connection.execute(show.values(head=newest_leaf(children_of(parents), number)))
             await _count_switch(connection, row.id)
             return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
 
@@ -151,20 +148,21 @@ class SqlStore:
         async with self.database.writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
-            tree = await _tree(connection, row)
-            if number not in tree:
+            parents, found = await _parents(connection, row), await _find(connection, row.id, number)
+            if found is None:
                 raise MessageNotFound
-            first, children = tree[number], _children(tree)
-            is_only_reply = first.role == Role.ASSISTANT and len(children[first.parent]) == 1
-            gone = _with_all_that_follows(children, first.parent if is_only_reply else number)
-            left = {each: message for each, message in tree.items() if each not in gone}
+            children, prompt = children_of(parents), found.parent
+            is_only_reply = found.role is Role.ASSISTANT and len(children[prompt]) == 1
+            first = prompt if is_only_reply and prompt is not None else number
+            gone = with_all_that_follows(children, first)
+            left = {each: parent for each, parent in parents.items() if each not in gone}
             own, now = update(conversations).where(conversations.c.id == row.id), self.database.now()
             if not left:
                 # As a whole it can be restored.
                 await connection.execute(own.values(deleted_at=now, listed_at=now))
                 return None
             await self._empty(connection, row, gone)
-            head = row.head if row.head in left else _nearest(_children(left), tree[min(gone)].parent)
+            head = row.head if row.head in left else nearest_end(children_of(left), parents[first])
             await connection.execute(own.values(head=head, listed_at=now))
             await _count_switch(connection, row.id)
             return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
@@ -433,58 +431,23 @@ async def _with_branch(connection: AsyncConnection, row: Row[Any]) -> Conversati
     # All are read, and the branch is found here: PostgreSQL, before it has statistics, plans the recursive query as
     # quadratic work, and replies that were tried again are few.
     found = await connection.execute(select(messages).where(messages.c.conversation_id == row.id))
-    every = {message.number: message for message in found}
-    branch = _branch({number: message for number, message in every.items() if message.deleted_at is None}, row.head)
+    every: dict[int, Row[Any]] = {message.number: message for message in found}
+    parents = {number: message.parent for number, message in every.items() if message.deleted_at is None}
+    siblings = children_of(parents)
+    branch = [
+        replace(_as_message(every[number]), siblings=tuple(siblings[parents[number]]))
+        for number in branch_to(parents, row.head)
+    ]
     if branch and branch[-1].is_running:
         last = branch[-1]
         branch[-1] = replace(last, text=_joined(last.text, await _pieces(connection, row.id, last.number)))
     return replace(_as_conversation(row), messages=tuple(branch), last_number=max(every, default=0))
 
 
-def _branch(rows: dict[int, Row[Any]], head: int | None) -> list[Message]:
-    """Follow the parents from the head to the first message, and give them oldest first."""
-    siblings = _children(rows)
-    branch: list[Message] = []
-    while head is not None:
-        message = _as_message(rows[head])
-        branch.append(replace(message, siblings=tuple(siblings[message.parent])))
-        head = message.parent
-    return branch[::-1]
-
-
-async def _tree(connection: AsyncConnection, row: Row[Any]) -> dict[int, Row[Any]]:
-    """Give the shape of a conversation: of each message that is there, by its number, the parent and the role."""
-    shape: Select[Any] = select(messages.c.number, messages.c.parent, messages.c.role)
-    found = await connection.execute(shape.where(messages.c.conversation_id == row.id, is_there))
-    return {message.number: message for message in found}
-
-
-def _children(tree: Mapping[int, Row[Any]]) -> Mapping[int | None, Sequence[int]]:
-    """Give the numbers of the messages that follow each one, oldest first."""
-    children: dict[int | None, list[int]] = {}
-    for number in sorted(tree):
-        children.setdefault(tree[number].parent, []).append(number)
-    return children
-
-
-def _newest_leaf(children: Mapping[int | None, Sequence[int]], number: int) -> int:
-    """Follow the newest children from a message to the end of its branch."""
-    while number in children:
-        number = children[number][-1]
-    return number
-
-
-def _nearest(children: Mapping[int | None, Sequence[int]], parent: int | None) -> int | None:
-    """Tell what ends the branch to show where a child of `parent` was deleted: that of another child, or the parent."""
-    return _newest_leaf(children, children[parent][-1]) if parent in children else parent
-
-
-def _with_all_that_follows(children: Mapping[int | None, Sequence[int]], number: int) -> set[int]:
-    found, following = set[int](), [number]
-    while following:
-        found.add(each := following.pop())
-        following += children.get(each, ())
-    return found
+async def _parents(connection: AsyncConnection, row: Row[Any]) -> dict[int, int | None]:
+    """Give the parent of each message that is there, on whatever branch."""
+    tree = select(messages.c.number, messages.c.parent).where(messages.c.conversation_id == row.id, is_there)
+    return {found.number: found.parent for found in await connection.execute(tree)}
 
 
 def _as_conversation(row: Row[Any]) -> Conversation:
