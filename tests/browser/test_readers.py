@@ -229,7 +229,7 @@ async def test_the_list_shows_conversations_newest_first(page: Page, server: Ril
 
     await page.goto(server.url)
 
-    await expect(page.locator("nav li")).to_have_text(["Second one", "First one"])
+    await expect(page.locator("nav li a")).to_have_text(["Second one", "First one"])
 
 
 async def test_the_first_load_is_light(page: Page, server: RillServer) -> None:

@@ -141,9 +141,9 @@ async def test_a_server_that_is_killed_mid_reply_leaves_the_text_and_a_retry(
     await server.restart(signal.SIGKILL)
 
     await has_ended(page, "interrupted")
-    await expect(page.locator("article.reply button")).to_have_text("Retry")
+    await expect(page.get_by_role("button", name="Retry")).to_be_visible()
     await is_connected(page, "websocket")
-    await page.click("article.reply button")
+    await page.get_by_role("button", name="Retry").click()
     paced.let_all()
     await has_ended(page)
     assert await reply_text(page) == WHOLE

@@ -98,7 +98,7 @@ class TestChanges:
 class TestPieces:
     async def test_the_list_goes_on_in_pieces_and_in_pages(self, reader: httpx.AsyncClient) -> None:
         for number in range(45):
-            await reader.post("/messages", data={"prompt": f"Prompt {number}"})
+            await ask(reader, f"Prompt {number}")
         page = Dom((await reader.get("/")).text)
         older = page.attribute("#older", "hx-get")
 

@@ -10,13 +10,18 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
+import structlog
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
 
 from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
 from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
 from webapp.pages import Page
 from webapp.services import Services
 from webapp.transports.view import fragments, list_cursor
+
+log = structlog.get_logger()
 
 RETRY_MS = 1000
 KEEP_ALIVE_SECONDS = 15
@@ -46,9 +51,17 @@ def turn_response(services: Services, reader: ReaderId, page: Page, begun: Begun
 def _response(
     events: AsyncGenerator[ServerSentEvent, None], headers: dict[str, str] | None = None
 ) -> EventSourceResponse:
-    return EventSourceResponse(
-        events, ping=KEEP_ALIVE_SECONDS, sep=LINE_END, send_timeout=SEND_TIMEOUT_SECONDS, headers=headers
-    )
+    return _Response(events, ping=KEEP_ALIVE_SECONDS, sep=LINE_END, send_timeout=SEND_TIMEOUT_SECONDS, headers=headers)
+
+
+class _Response(EventSourceResponse):
+    """One that lets a reader go who takes nothing, which is no fault of ours."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            log.info("stream.too_slow")
 
 
 async def _feed_events(
