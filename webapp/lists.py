@@ -13,7 +13,7 @@ import structlog
 from webapp import errors
 from webapp.brokers import Broker
 from webapp.domain import ConversationId, ListChange, ListedConversation, Listing, ListNews, ReaderId
-from webapp.stores import Catalog, Shelf
+from webapp.stores import Catalog
 from webapp.text import clean, without_tags
 
 log = structlog.get_logger()
@@ -45,13 +45,7 @@ class Lists:
 
     async def listing(self, reader: ReaderId) -> Listing:
         """Give the beginning of a reader's list."""
-        # The version first: what changes meanwhile then makes the list look older than it is, and it is sent again.
-        version = await self.catalog.version(reader)
-        if not version:
-            return Listing()
-        pinned = await self.catalog.page(reader, Shelf.PINNED, MAX_PINNED)
-        recent = await self.catalog.page(reader, Shelf.RECENT, PAGE_SIZE + 1)
-        return Listing(tuple(pinned), tuple(recent[:PAGE_SIZE]), len(recent) > PAGE_SIZE, version)
+        return await self.catalog.beginning(reader, MAX_PINNED, PAGE_SIZE)
 
     async def changed_since(self, reader: ReaderId, version: int) -> Listing | None:
         """Give the beginning of a reader's list, unless it is of that version still."""

@@ -15,6 +15,29 @@ from webapp.stores import Catalog, Shelf, Store
 RECENT, PINNED, ARCHIVED = Shelf.RECENT, Shelf.PINNED, Shelf.ARCHIVED
 
 
+STRANGE_QUERIES = [
+    '"',
+    '"""',
+    "'",
+    "a'b\"c",
+    "fox OR slow",
+    "fox AND",
+    "NEAR(fox quick)",
+    "words:fox",
+    "-fox",
+    "fox*",
+    "^fox",
+    "fox & | !",
+    "fox:*",
+    "fox\\",
+    "<->",
+    "{fox}",
+    "\x00fox\ud800",
+    "x" * 50_000,
+    "y " * 50_000,
+]
+
+
 async def conversation(
     store: Store, clock: Clock, prompt: str, reply: str = "Hi", owner: ReaderId = ADA, number: int = 1
 ) -> ConversationId:
@@ -286,34 +309,11 @@ class TestSearch:
 
         assert await found(catalog, query) == []
 
-    @pytest.mark.parametrize(
-        "query",
-        [
-            '"',
-            '"""',
-            "'",
-            "a'b\"c",
-            "fox OR slow",
-            "fox AND",
-            "NEAR(fox quick)",
-            "words:fox",
-            "-fox",
-            "fox*",
-            "^fox",
-            "fox & | !",
-            "fox:*",
-            "fox\\",
-            "<->",
-            "{fox}",
-            "\x00fox\ud800",
-            "x" * 50_000,
-            "y " * 50_000,
-        ],
-    )
-    async def test_no_query_is_an_error(self, store: Store, catalog: Catalog, clock: Clock, query: str) -> None:
+    async def test_no_query_is_an_error(self, store: Store, catalog: Catalog, clock: Clock) -> None:
         await conversation(store, clock, "The quick brown fox")
 
-        await catalog.search(ADA, query, 50)
+        for query in STRANGE_QUERIES:
+            await catalog.search(ADA, query, 50)
 
     async def test_what_is_not_ones_own_is_never_found(self, store: Store, catalog: Catalog, clock: Clock) -> None:
         own = await conversation(store, clock, "secret plans")

@@ -27,7 +27,9 @@ SEED = os.environ.get("RILL_CHAOS_SEED") or secrets.token_hex(4)
 async def test_the_model_the_store_and_every_page_agree_whatever_readers_and_the_server_go_through(
     tmp_path: Path,
 ) -> None:
-    outcome = await soak(tmp_path, (plan(SEED, number) for number in range(STREAMS)), concurrency=CONCURRENCY)
+    outcome = await soak(
+        tmp_path, (plan(SEED, number) for number in range(STREAMS)), concurrency=CONCURRENCY, is_forked=True
+    )
 
     gc.collect()  # Here, so that what the readers left open is said of this test and of no later one.
     assert not outcome.problems, f"RILL_CHAOS_SEED={SEED}\n" + "\n".join(outcome.problems)

@@ -52,10 +52,11 @@ async def soak(
     *,
     concurrency: int,
     seconds: float = float("inf"),
+    is_forked: bool = False,
     tell: Tell = lambda place, lives: None,
 ) -> Outcome:
     """Let the planned readers live until all have, or the time for new ones is over; tell of it now and then."""
-    async with ground(folder) as place:
+    async with ground(folder, is_forked=is_forked) as place:
         crowd = _Crowd(place, iter(plans), time.monotonic() + seconds)
         watch = asyncio.create_task(_watch(place, crowd, tell))
         try:

@@ -129,11 +129,13 @@ def _helpers(server: RillServer) -> list[psutil.Process]:
 
 
 @asynccontextmanager
-async def ground(folder: Path, **settings: str) -> AsyncIterator[Ground]:
-    """Start a model service and a server for it."""
+async def ground(folder: Path, *, is_forked: bool, **settings: str) -> AsyncIterator[Ground]:
+    """Start a model service and a server for it (see `RillServer`)."""
     model = Model()
     await model.upstream.start()
-    server = RillServer(folder, {**SETTINGS, "OPENAI_BASE_URL": model.upstream.base_url, **settings}, is_forked=False)
+    server = RillServer(
+        folder, {**SETTINGS, "OPENAI_BASE_URL": model.upstream.base_url, **settings}, is_forked=is_forked
+    )
     try:
         await server.start()
         yield Ground(server, model, folder)

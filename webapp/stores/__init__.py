@@ -17,6 +17,7 @@ from webapp.domain import (
     ConversationId,
     Hit,
     ListedConversation,
+    Listing,
     Message,
     Place,
     RatedReply,
@@ -144,6 +145,9 @@ class Catalog(Protocol):
         self, owner: ReaderId, shelf: Shelf, limit: int, after: Place | None = None
     ) -> Sequence[ListedConversation]:
         """Give the first conversations of a shelf after a place, the latest changed first."""
+
+    async def beginning(self, owner: ReaderId, most_pinned: int, size: int) -> Listing:
+        """Give the beginning of an owner's list as it is at one moment: what is pinned, and the latest of the rest."""
 
     async def find(self, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
         """Give one conversation as a list shows it."""

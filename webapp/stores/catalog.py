@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, Text, and_, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from webapp.domain import ConversationId, Hit, ListedConversation, Place, ReaderId, TurnState
+from webapp.domain import ConversationId, Hit, ListedConversation, Listing, Place, ReaderId, TurnState
 from webapp.errors import ConversationNotFound
 from webapp.stores import Shelf
 from webapp.stores.database import Database, to_its_end
@@ -39,6 +39,17 @@ class SqlCatalog:
             return [_as_listed(row) for row in await connection.execute(query, values)]
 
     @to_its_end
+    async def beginning(self, owner: ReaderId, most_pinned: int, size: int) -> Listing:
+        async with self.database.reading() as connection:
+            moment: datetime | None = await connection.scalar(_latest_change, {"owner": owner})
+            if moment is None:
+                return Listing()
+            pinned = await connection.execute(_pages[Shelf.PINNED], {"owner": owner, "limit": most_pinned})
+            recent = await connection.execute(_pages[Shelf.RECENT], {"owner": owner, "limit": size + 1})
+        first, rest = tuple(map(_as_listed, pinned)), tuple(map(_as_listed, recent))
+        return Listing(first, rest[:size], len(rest) > size, _version(moment))
+
+    @to_its_end
     async def find(self, owner: ReaderId, conversation_id: ConversationId) -> ListedConversation:
         async with self.database.reading() as connection:
             return await _one(connection, owner, conversation_id)
@@ -62,7 +73,7 @@ class SqlCatalog:
     async def version(self, owner: ReaderId) -> int:
         async with self.database.reading() as connection:
             moment: datetime | None = await connection.scalar(_latest_change, {"owner": owner})
-        return 0 if moment is None else int(moment.timestamp() * 1_000_000)
+        return 0 if moment is None else _version(moment)
 
     @to_its_end
     async def rename(self, owner: ReaderId, conversation_id: ConversationId, title: str) -> ListedConversation:
@@ -166,6 +177,10 @@ def _listed(*more: ColumnElement[Any]) -> Select[Any]:
     running = and_(_head.c.conversation_id == c.id, _head.c.number == c.head, _head.c.state == TurnState.RUNNING)
     shown = (c.id, c.owner, c.title, c.updated_at, c.pinned_at, c.archived_at, c.deleted_at)
     return select(*shown, _head.c.number.label("running"), *more).select_from(conversations).outerjoin(_head, running)
+
+
+def _version(latest_change: datetime) -> int:
+    return int(latest_change.timestamp() * 1_000_000)
 
 
 def _on(shelf: Shelf) -> Sequence[ColumnElement[bool]]:
