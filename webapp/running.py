@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -100,7 +101,8 @@ class RunningTurn:
         self._parts: list[str] = [begun.reply.text]
         self._chars = len(begun.reply.text)
         self._unsent: list[str] = []
-        self._thoughts = GrowingThoughts(begun.reply.number, self._render_thoughts)
+        # Not by a method of this turn's: a circle of references would wait for the garbage collector.
+        self._thoughts = GrowingThoughts(begun.reply.number, partial(thoughts_html, parts.renderer, begun.reply))
         self._measures = Measures(model=model or parts.provider.model.shown_name)
         self._started_at = 0.0
         self._has_ended = False
@@ -363,9 +365,6 @@ class RunningTurn:
             if await self._is_stored(ended):
                 return
         log.error("turn.lost", chars=self._chars, **self._facts())
-
-    def _render_thoughts(self, text: str, is_open: bool) -> str:
-        return thoughts_html(self._use.renderer, self.reply, text, is_open)
 
     def _passed(self) -> float:
         return round(asyncio.get_running_loop().time() - self._started_at, 1)
