@@ -25,7 +25,7 @@ async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
     app = create_app(reply=reply, settings=read({"RILL_DATA_DIR": str(tmp_path)}, tmp_path / "none"))
     async with app.router.lifespan_context(app):
-        monkeypatch.setattr(SqlCatalog, "version", broken)
+        monkeypatch.setattr(SqlCatalog, "beginning", broken)
         monkeypatch.setattr(SqlStore, "create_conversation", broken)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
