@@ -101,8 +101,7 @@ class RunningTurn:
         self._parts: list[str] = [begun.reply.text]
         self._chars = len(begun.reply.text)
         self._unsent: list[str] = []
-        # Not by a method of this turn's: a circle of references would wait for the garbage collector.
-        self._thoughts = GrowingThoughts(begun.reply.number, partial(thoughts_html, parts.renderer, begun.reply))
+        self._thoughts: GrowingThoughts | None = None
         self._measures = Measures(model=model or parts.provider.model.shown_name)
         self._started_at = 0.0
         self._has_ended = False
@@ -134,7 +133,7 @@ class RunningTurn:
             text=self.text,
             cause=self._waits_for,
             rendering=self._html.rendering(),
-            reasoning=self._thoughts.text,
+            reasoning="" if self._thoughts is None else self._thoughts.text,
             measures=self._measures,
         )
 
@@ -224,8 +223,7 @@ class RunningTurn:
                     if self._measures.first_seconds is None:
                         self._note(first_seconds=self._passed())
                     if isinstance(chunk, ReasoningChunk):
-                        self._thoughts.feed(chunk.text)
-                        self._flush_soon()
+                        self._think(chunk.text)
                         continue
                     await self._take(chunk)
                     if self._chars >= limits.max_reply_chars:
@@ -234,6 +232,14 @@ class RunningTurn:
         except TimeoutError as error:
             raise errors.TurnTooLong(detail=f"more than {limits.turn_seconds:g} s") from error
         return None
+
+    def _think(self, text: str) -> None:
+        if self._thoughts is None:
+            # Not by a method of this turn's: a circle of references would wait for the garbage collector.
+            render = partial(thoughts_html, self._use.renderer, self.reply)
+            self._thoughts = GrowingThoughts(self.reply.number, render)
+        self._thoughts.feed(text)
+        self._flush_soon()
 
     async def _take(self, chunk: TextChunk) -> None:
         text = self._cleaner.feed(chunk.text)[: self._use.limits.max_reply_chars - self._chars]
@@ -272,7 +278,8 @@ class RunningTurn:
 
     def _publish(self, ops: Sequence[Op], *, is_over: bool = False) -> None:
         text, self._unsent = "".join(self._unsent), []
-        ops = [*self._thoughts.flush(is_answering=self._chars > 0, is_over=is_over), *ops]
+        if self._thoughts is not None:
+            ops = [*self._thoughts.flush(is_answering=self._chars > 0, is_over=is_over), *ops]
         if not text and not ops:
             return
         if self._waits_for is not None:
