@@ -56,6 +56,11 @@ def listed(conversation_id: str) -> str:
     return f"c-{conversation_id}"
 
 
+def found(conversation_id: str) -> str:
+    """A conversation among those that a search, or the archive, has in the middle of the page."""
+    return f"f-{conversation_id}"
+
+
 def place_after(number: int) -> str:
     """The place in the transcript where whatever follows message `number` goes."""
     return f"after-{number}"

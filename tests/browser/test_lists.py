@@ -107,6 +107,9 @@ async def test_pinned_archived_and_deleted_ones_leave_their_place_in_every_tab(
         await expect(titles(each)).to_have_text(["One", "Four", "Three"])
     await second.get_by_role("link", name="Archive").click()
     await expect(second.locator("#found li a")).to_have_text(["Two"])
+    await second.get_by_role("button", name="Take out of the archive").click()
+    await expect(second.locator("#found li")).to_have_count(0)
+    await expect(titles(second)).to_have_text(["One", "Four", "Three", "Two"])
 
 
 async def test_the_conversation_on_the_page_can_be_deleted_while_it_is_answered_and_brought_back(

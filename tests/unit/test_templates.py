@@ -129,6 +129,7 @@ SAMPLES: dict[str, list[Any]] = {
     "query": [HOSTILE, ""],
     "is_open": [True, False],
     "deleted": ["", "c" * 22],
+    "gone": ["", "c" * 22],
     "change": list(ListChange),
     "hit": [Hit(LISTED, 3, HOSTILE), Hit(replace(LISTED, is_archived=True), 0, "")],
     "hits": [[Hit(LISTED, 3, HOSTILE)], []],

@@ -116,7 +116,7 @@ _CHANGES = ("rename", "pin", "unpin", "archive", "unarchive", "delete", *_RESTOR
 async def _changed(
     request: Request, fields: Mapping[str, object], name: str, conversation_id: ConversationId
 ) -> Response:
-    """Answer what changed a list; the change itself comes by the feed, to every page of this reader alike."""
+    """Answer what changed a list: the page that asked gets it whole, whether or not its feed gets through."""
     if answers.is_program(request) and not answers.is_htmx(request):
         return Response(status_code=204)
     shown = _shown(fields)
@@ -125,8 +125,9 @@ async def _changed(
     goes_elsewhere = name == "reopen" or (deleted and deleted == shown)
     if answers.is_htmx(request) and not goes_elsewhere:
         listing = await services(request).lists.listing(reader(request))
+        gone = conversation_id if name in {"delete", "unarchive"} else ""
         body = services(request).renderer.render(
-            "fragments/list_changed.html", page=page, listing=listing, now=datetime.now(UTC), deleted=deleted
+            "fragments/list_changed.html", page=page, listing=listing, now=datetime.now(UTC), deleted=deleted, gone=gone
         )
         return answers.fragments(request, page, body)
     if deleted:
