@@ -60,7 +60,7 @@ async def test_a_reply_that_is_tried_again_stands_beside_the_old_one_and_both_ca
     path = await a_conversation(reader, upstream, ("Hello", "First"))
     upstream.script = lambda exchange: exchange.reply("Second")
     assert (await reader.post(f"{path}/turn/retry", data={"reply": "2"})).status_code == 303
-    await page_with(reader, path, "<p>Second</p></div>")
+    await page_with(reader, path, 'data-state="finished"')
     page = await loaded(reader, path)
     assert (told(page), versions(page)) == (["Hello", "Second"], ["‹ 2 / 2 ›"])
 
@@ -127,7 +127,7 @@ async def test_the_composer_offers_an_earlier_prompt_for_editing_without_scripts
     answer = await reader.post(f"{path}/messages", data={**fields, "prompt": "One, edited"})
 
     assert answer.status_code == 303
-    await page_with(reader, path, "<p>Second</p></div>")
+    await page_with(reader, path, 'data-state="finished"')
     page = await loaded(reader, path)
     assert (told(page), versions(page)) == (["One, edited", "Second"], ["‹ 2 / 2 ›"])
 
