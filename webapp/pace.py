@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-BUSY_REST_SECONDS = 0.08
+BUSY_REST_SECONDS = 0.1
 """The longest rest of a process that is busy but in time: most often two chunks of a model, and no reader sees it."""
 LATE_REST_SECONDS = 0.25
 """The longest rest of one that is late: as long as text can wait and still seem to flow."""

@@ -90,6 +90,13 @@ class Inline:
             text = self._stop_waiting()
         self._read(text)
 
+    def end_line(self) -> None:
+        """Give out the word that was held at the end of a line: what it may become cannot go on in the next one."""
+        text = self.buffer[self.at :].rstrip(" \t")
+        if self.wake is None and text[-1:] != "_" and not text.strip(_WORD):
+            self.add_text(text)
+            self.at += len(text)
+
     def end(self) -> None:
         """Read what was held, knowing that nothing follows."""
         text = self._stop_waiting()

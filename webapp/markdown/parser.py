@@ -129,6 +129,8 @@ class Parser(Builder):
         else:
             self._line_chars = len(text)
             self._read_line(text, is_whole=True)
+        if (tail := self.tail) is not None:
+            tail.end_line()
         if self.note_at:
             self.note_chars_left -= self._line_chars + NOTE_LINE_CHARS
 

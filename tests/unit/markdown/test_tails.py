@@ -57,6 +57,13 @@ def test_short_emphasis_is_shown_when_it_is_complete() -> None:
     ]
 
 
+def test_the_last_word_of_a_line_does_not_wait_for_the_next_line() -> None:
+    _, second, third = streamed("- One ", "two  \n", "three ")
+
+    assert second == [("m-2", " two<i id=m-6></i>")]
+    assert third == [("m-6", "<br>\nthree<i id=m-7></i>")]
+
+
 def test_long_emphasis_is_shown_as_written_and_then_replaced() -> None:
     long = "a long passage of text that goes on and on and on and "
 
