@@ -16,6 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from webapp import errors
 from webapp.assets import Assets
+from webapp.assistants import Assistants
 from webapp.brokers.memory import MemoryBroker
 from webapp.domain import ModelState
 from webapp.images import Images
@@ -25,13 +26,15 @@ from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
-from webapp.routes import answers, conversations, lists, messages, operations, turns
+from webapp.routes import answers, conversations, lists, messages, operations, setups, turns
 from webapp.running import TurnLimits
 from webapp.security import Guard, load_secret
 from webapp.services import Services
 from webapp.settings import Settings, read
+from webapp.setups import Offer, read_offer
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.sql import SqlStore
+from webapp.stores.workshop import SqlWorkshop
 from webapp.titles import Titles
 from webapp.turns import SILENT_TURN_SECONDS, Turns
 
@@ -51,6 +54,7 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
     """
     settings = settings or read()
     provider = FunctionProvider(reply) if reply is not None else None
+    offer = read_offer(settings.rill_assistants)
     secret = settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
     return Starlette(
         routes=_routes(),
@@ -71,7 +75,7 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
             ClientDisconnect: answers.left,
             Exception: answers.failed,
         },
-        lifespan=_lifespan(settings, secret, provider),
+        lifespan=_lifespan(settings, secret, provider, offer),
     )
 
 
@@ -82,6 +86,11 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/conversations", lists.older, methods=["GET"]),
         Route("/conversations", lists.change, methods=["POST"]),
         Route("/conversations/actions", lists.actions, methods=["GET"]),
+        Route("/draft", setups.keep_draft, methods=["POST"]),
+        Route("/assistants", setups.assistants, methods=["GET"]),
+        Route("/assistants", setups.change_assistant, methods=["POST"]),
+        Route("/assistants/new", setups.new_assistant, methods=["GET"]),
+        Route("/assistants/{assistant_id}", setups.edit_assistant, methods=["GET"]),
         Route("/archive", lists.archive, methods=["GET"]),
         Route("/search", lists.search, methods=["GET"]),
         WebSocketRoute("/stream", conversations.socket),
@@ -90,6 +99,9 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/messages", messages.create, methods=["POST"]),
         Route("/c/{conversation_id}/messages/delete", messages.delete, methods=["POST"]),
+        Route("/c/{conversation_id}/draft", setups.keep_draft, methods=["POST"]),
+        Route("/c/{conversation_id}/setup", setups.show, methods=["GET"]),
+        Route("/c/{conversation_id}/setup", setups.change, methods=["POST"]),
         Route("/c/{conversation_id}/rating", messages.rate, methods=["POST"]),
         Route("/c/{conversation_id}/stream", conversations.stream, methods=["GET"]),
         WebSocketRoute("/c/{conversation_id}/stream", conversations.socket),
@@ -116,7 +128,7 @@ def _folder(name: str) -> Path:
 
 
 def _lifespan(
-    settings: Settings, secret: str, provider: Provider | None
+    settings: Settings, secret: str, provider: Provider | None, offer: Offer
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
@@ -129,11 +141,12 @@ def _lifespan(
             await chosen.open()
             images = Images(settings.rill_image_hosts)
             stack.push_async_callback(images.close)
-            renderer = Renderer(_folder("templates"), lambda: chosen.offered)
+            renderer = Renderer(_folder("templates"), lambda: chosen.offered, can_set_up=settings.rill_own_setups)
             replies = ReplyRenderer(images.source, images.rule)
             stack.push_async_callback(replies.close)
             broker = MemoryBroker()
-            reader_lists = Lists(SqlCatalog(store.database), broker)
+            workshop = SqlWorkshop(store.database)
+            reader_lists = Lists(SqlCatalog(store.database), workshop, broker)
             stack.push_async_callback(reader_lists.close)
             await reader_lists.open()
             titles = Titles(chosen, reader_lists)
@@ -155,6 +168,8 @@ def _lifespan(
                 images,
                 running,
                 reader_lists,
+                Assistants(offer, workshop, are_own_allowed=settings.rill_own_setups),
+                workshop,
                 Assets(_folder("static")),
             )
             await _first_look(chosen)

@@ -16,6 +16,9 @@ ReaderId = NewType("ReaderId", str)
 ConversationId = NewType("ConversationId", str)
 """A conversation's unguessable name in URLs: 22 URL-safe characters, 128 random bits."""
 
+AssistantId = NewType("AssistantId", str)
+"""An assistant's name in URLs: letters, digits, `-` and `_`."""
+
 RequestId = NewType("RequestId", str)
 """Minted by the server into each composer, so that a prompt that arrives twice is stored once."""
 
@@ -107,11 +110,62 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameters:
+    """What a model is asked with besides messages; `None` leaves it to the model's service.
+
+    `model` is the name of one of those offered, `temperature` goes from 0 (the likeliest words) to 2, `max_tokens` is
+    the longest reply.
+    """
+
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """How a conversation is to be answered: what the model is told before it, what it is asked with, and as whom.
+
+    `assistant` is the icon and the name of the assistant that it began with, if it did; `is_fixed` says that it was the
+    operator's, so that the reader neither sees what the model is told nor changes it.
+    """
+
+    system_prompt: str = ""
+    parameters: Parameters = Parameters()
+    assistant: str = ""
+    is_fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """A setup to begin conversations with, under a name. Conversations keep it as it was when they began.
+
+    `id` is its name in URLs, `starters` are first prompts that the page offers; `is_own` says that the reader made it.
+    """
+
+    id: AssistantId
+    name: str
+    icon: str = ""
+    system_prompt: str = ""
+    parameters: Parameters = Parameters()
+    starters: tuple[str, ...] = ()
+    is_own: bool = False
+
+    @property
+    def label(self) -> str:
+        return f"{self.icon} {self.name}".strip()
+
+    @property
+    def setup(self) -> Setup:
+        return Setup(self.system_prompt, self.parameters, self.label, is_fixed=not self.is_own)
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """An ordered tree of messages, with one branch of it showing.
 
     `messages` is the showing branch, oldest first. `switches` counts how often another branch was shown; `last_number`
-    is the highest number of any message on any branch. `model` is the one that was chosen last, if any was.
+    is the highest number of any message on any branch. The setup's model is the one that was chosen last, if any was.
     """
 
     id: ConversationId
@@ -123,7 +177,7 @@ class Conversation:
     last_number: int = 0
     is_pinned: bool = False
     is_archived: bool = False
-    model: str | None = None
+    setup: Setup = Setup()
 
     @property
     def running(self) -> Message | None:

@@ -3,12 +3,14 @@
     RillError
     |-- NotFound                      404
     |   |-- ConversationNotFound
-    |   `-- MessageNotFound
+    |   |-- MessageNotFound
+    |   `-- AssistantNotFound
     |-- MethodNotAllowed              405
     |-- PromptRefused                 422
     |   |-- PromptEmpty
     |   `-- PromptTooLong             413
     |-- TitleRefused                  422
+    |-- SetupRefused                  422
     |-- ModelNotOffered               422
     |-- TurnRunning                   409
     |-- TurnNotRunning                409
@@ -66,6 +68,13 @@ class MessageNotFound(NotFound):
     sentence = "There is no such message in this conversation."
 
 
+class AssistantNotFound(NotFound):
+    """No such assistant, or another reader's."""
+
+    cause = "assistant_not_found"
+    sentence = "There is no such assistant here."
+
+
 class MethodNotAllowed(RillError):
     status = 405
     cause = "method_not_allowed"
@@ -96,6 +105,13 @@ class PromptTooLong(PromptRefused):
 class TitleRefused(RillError):
     status = 422
     cause = "title_refused"
+
+
+class SetupRefused(RillError):
+    """A system prompt, a parameter or an assistant that cannot be used; the sentence says why."""
+
+    status = 422
+    cause = "setup_refused"
 
 
 class ModelNotOffered(RillError):

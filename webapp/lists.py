@@ -13,7 +13,7 @@ import structlog
 from webapp import errors
 from webapp.brokers import Broker
 from webapp.domain import ConversationId, ListChange, ListedConversation, Listing, ListNews, ReaderId
-from webapp.stores import Catalog
+from webapp.stores import Catalog, Workshop
 from webapp.text import clean, without_tags
 
 log = structlog.get_logger()
@@ -24,18 +24,20 @@ MAX_PINNED = 100
 MAX_TITLE_CHARS = 200
 UNDO_SECONDS = 3600.0
 """How long a deletion can be undone; after that nothing of the conversation is kept."""
+DRAFT_DAYS = 30
+"""How long a draft is kept that nobody goes on with."""
 PURGE_SECONDS = 60.0
 
 
 class Lists:
     """Reads and changes the lists of all readers. Methods raise as those of `Catalog` do."""
 
-    def __init__(self, catalog: Catalog, broker: Broker) -> None:
-        self.catalog, self._broker = catalog, broker
+    def __init__(self, catalog: Catalog, workshop: Workshop, broker: Broker) -> None:
+        self.catalog, self._workshop, self._broker = catalog, workshop, broker
         self._purger: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Begin to purge what was deleted."""
+        """Begin to purge what was deleted, and drafts that nobody goes on with."""
         self._purger = asyncio.create_task(self._purge(), name="purge")
 
     async def close(self) -> None:
@@ -83,7 +85,9 @@ class Lists:
     async def _purge(self) -> None:
         while True:
             try:
-                gone = await self.catalog.purge(datetime.now(UTC) - timedelta(seconds=UNDO_SECONDS))
+                now = datetime.now(UTC)
+                gone = await self.catalog.purge(now - timedelta(seconds=UNDO_SECONDS))
+                await self._workshop.purge_drafts(now - timedelta(days=DRAFT_DAYS))
             except errors.StoreUnavailable as error:
                 log.warning("conversations.not_purged", detail=error.detail)
             else:

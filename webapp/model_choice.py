@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from webapp import errors
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ModelState
-from webapp.providers import ChatMessage, Provider
+from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ModelState, Parameters
+from webapp.providers import NO_PARAMETERS, ChatMessage, Provider
 from webapp.providers.discovery import discover
 from webapp.providers.endpoint import EndpointProvider, Timeouts
 from webapp.providers.local import LocalProvider
@@ -43,7 +43,9 @@ class NoProvider:
     async def check(self) -> None:
         raise errors.ModelNotReady(_HOW_TO)
 
-    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
+    async def stream(
+        self, messages: Sequence[ChatMessage], parameters: Parameters = NO_PARAMETERS
+    ) -> AsyncGenerator[Chunk, None]:
         await self.check()
         yield FinishChunk(FinishReason.STOP)
 

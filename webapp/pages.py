@@ -85,6 +85,18 @@ class Page:
         return f"{self.base}/messages" if self.conversation_id is None else f"{self.conversation_url}/messages"
 
     @property
+    def assistants_url(self) -> str:
+        return f"{self.base}/assistants"
+
+    @property
+    def setup_url(self) -> str:
+        return f"{self.conversation_url}/setup"
+
+    @property
+    def draft_url(self) -> str:
+        return f"{self.base}/draft" if self.conversation_id is None else f"{self.conversation_url}/draft"
+
+    @property
     def stream_url(self) -> str:
         """The feed of the conversation and of the reader's list; without a conversation, only that of the list."""
         return f"{self._stream_path}?{self._cursor}"
@@ -120,7 +132,7 @@ class Page:
     @property
     def content_security_policy(self) -> str:
         """The policy that lets this page reach exactly its own addresses."""
-        paths = [self.messages_url, self.model_url, self.list_url, self.actions_url]
+        paths = [self.messages_url, self.draft_url, self.model_url, self.list_url, self.actions_url]
         if self.conversation_id is not None:
             forms = [self.stop_url, self.retry_url, self.continue_url, self.branch_url]
             forms += [self.rating_url, self.delete_url]

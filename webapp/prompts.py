@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from webapp import errors
-from webapp.domain import RequestId
+from webapp.domain import AssistantId, RequestId
 from webapp.pages import new_request_id
 
 MAX_REQUEST_ID_CHARS = 64
 MAX_MODEL_CHARS = 200
+MAX_ASSISTANT_ID_CHARS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class SentPrompt:
     """A prompt as it was sent. `edits` is the number of an earlier prompt that it is to stand beside.
 
-    `model` is the name of the model that was chosen.
+    `model` is the name of the model that was chosen, `assistant` the id of the assistant that a conversation is to
+    begin with, and `written` what the form has besides: a setup may be in it.
     """
 
     text: str
     request_id: RequestId
     edits: int | None = None
     model: str | None = None
+    assistant: AssistantId | None = None
+    written: Mapping[str, object] = field(default_factory=dict)
 
 
 def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
-    """Read `prompt`, `request_id`, `edits` and `model`. Raises `BadRequest`.
+    """Read `prompt`, `request_id`, `edits`, `model` and `assistant`. Raises `BadRequest`.
 
     A program may leave the request id out; each of its prompts is then a new one.
     """
@@ -40,7 +44,15 @@ def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
         RequestId(str(request_id)) if is_usable else new_request_id(),
         None if edits in (None, "") else read_number(fields, "edits"),
         read_model(fields),
+        read_assistant_id(fields, "assistant"),
+        fields,
     )
+
+
+def read_assistant_id(fields: Mapping[str, object], name: str) -> AssistantId | None:
+    """Read the id of an assistant, if there is one."""
+    value = fields.get(name)
+    return AssistantId(value[:MAX_ASSISTANT_ID_CHARS]) if isinstance(value, str) and value else None
 
 
 def read_model(fields: Mapping[str, object]) -> str | None:

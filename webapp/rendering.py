@@ -74,10 +74,12 @@ class Parts:
 class Renderer:
     """Renders templates with autoescape; an undefined name in a template is an error.
 
-    `offered` gives the models that readers may choose.
+    `offered` gives the models that readers may choose; `can_set_up` says whether they may set conversations up.
     """
 
-    def __init__(self, folder: Path, offered: Callable[[], Sequence[ModelOption]] = tuple) -> None:
+    def __init__(
+        self, folder: Path, offered: Callable[[], Sequence[ModelOption]] = tuple, *, can_set_up: bool = True
+    ) -> None:
         self.environment = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,
@@ -95,6 +97,7 @@ class Renderer:
             TurnState=TurnState,
             ListChange=ListChange,
             offered=offered,
+            can_set_up=can_set_up,
             groups=groups,
             age=age,
             excerpt=lambda text, query: excerpt(text, terms_of(query)),

@@ -28,6 +28,7 @@ from webapp.domain import (
     ListNews,
     Measures,
     Message,
+    Parameters,
     Position,
     ReasoningChunk,
     TextChunk,
@@ -85,13 +86,13 @@ class RunningTurn:
         messages: Sequence[ChatMessage],
         flush_seconds: float,
         *,
-        model: str | None,
+        parameters: Parameters,
         on_growth: Callable[[RunningTurn], None],
         on_end: Callable[[RunningTurn, Message], None],
     ) -> None:
         self._use = parts
         self.begun, self._messages = begun, messages
-        self._flush_seconds, self._model = flush_seconds, model
+        self._flush_seconds, self._parameters = flush_seconds, parameters
         self._on_growth, self._on_end = on_growth, on_end
         self.conversation_id: ConversationId = begun.conversation.id
         self.reply: Message = begun.reply
@@ -102,7 +103,7 @@ class RunningTurn:
         self._chars = len(begun.reply.text)
         self._unsent: list[str] = []
         self._thoughts: GrowingThoughts | None = None
-        self._measures = Measures(model=model or parts.provider.model.shown_name)
+        self._measures = Measures(model=parameters.model or parts.provider.model.shown_name)
         self._started_at = 0.0
         self._has_ended = False
         self._waits_for: str | None = None
@@ -209,7 +210,7 @@ class RunningTurn:
         try:
             async with (
                 asyncio.timeout(limits.turn_seconds),
-                aclosing(self._use.provider.stream(self._messages, self._model)) as chunks,
+                aclosing(self._use.provider.stream(self._messages, self._parameters)) as chunks,
             ):
                 async for chunk in chunks:
                     if isinstance(chunk, FinishChunk):

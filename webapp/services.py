@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from starlette.requests import HTTPConnection
 
 from webapp.assets import Assets
+from webapp.assistants import Assistants
 from webapp.domain import ConversationId, ReaderId
 from webapp.images import Images
 from webapp.lists import Lists
@@ -16,7 +17,7 @@ from webapp.providers import Provider
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.settings import Settings
-from webapp.stores import Store
+from webapp.stores import Store, Workshop
 from webapp.turns import Turns
 
 SCRIPTS_COOKIE = "rill_scripts"
@@ -34,6 +35,8 @@ class Services:
     images: Images
     turns: Turns
     lists: Lists
+    assistants: Assistants
+    workshop: Workshop
     assets: Assets
 
 

@@ -38,6 +38,13 @@ class Settings(BaseModel):
         "as `qwen3:32b=Thorough,qwen3:4b=Fast`; `*` for all that the endpoint lists.",
     )
     rill_system_prompt: str = Field("", description="Text put before each conversation, for the model only.")
+    rill_assistants: Path | None = Field(
+        None, description="TOML file with assistants and starter questions; see docs/operating.md."
+    )
+    rill_own_setups: bool = Field(
+        True,
+        description="Readers may make assistants, and give their conversations a system prompt and parameters.",
+    )
     rill_discover_models: bool = Field(
         True, description="Without an endpoint set: look for Ollama, LM Studio, llama.cpp and vLLM on this machine."
     )

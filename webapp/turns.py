@@ -27,6 +27,7 @@ from webapp.domain import (
     ReaderId,
     RequestId,
     Role,
+    Setup,
     TurnState,
 )
 from webapp.providers import ChatMessage, Provider
@@ -122,9 +123,10 @@ class Turns:
         *,
         edits: int | None = None,
         model: str | None = None,
+        setup: Setup | None = None,
         flush_seconds: float | None = None,
     ) -> BegunTurn:
-        """Store a prompt and begin the turn that answers it; `None` opens a new conversation.
+        """Store a prompt and begin the turn that answers it; `None` opens a new conversation, with the `setup` given.
 
         With `edits`, the prompt stands beside the one of that number, as another branch. A prompt that was stored
         before begins nothing. `model` is one of those that the provider offers; without it, the conversation's stays,
@@ -133,8 +135,11 @@ class Turns:
         """
         prompt = self._accept(prompt)
         self._require_offered(model)
-        begin = self._begin(owner, conversation_id, prompt, request_id, edits, model, flush_seconds)
-        return await self._to_its_end(begin)
+        if conversation_id is None:
+            stored = self.store.create_conversation(owner, prompt, request_id, _with_model(setup or Setup(), model))
+        else:
+            stored = self.store.begin_turn(owner, conversation_id, prompt, request_id, edits, model)
+        return await self._to_its_end(self._begin(stored, flush_seconds))
 
     async def retry(
         self,
@@ -214,20 +219,8 @@ class Turns:
         task.add_done_callback(self._beginnings.discard)
         return await asyncio.shield(task)
 
-    async def _begin(
-        self,
-        owner: ReaderId,
-        conversation_id: ConversationId | None,
-        prompt: str,
-        request_id: RequestId,
-        edits: int | None,
-        model: str | None,
-        flush_seconds: float | None,
-    ) -> BegunTurn:
-        if conversation_id is None:
-            begun = await self.store.create_conversation(owner, prompt, request_id, model)
-        else:
-            begun = await self.store.begin_turn(owner, conversation_id, prompt, request_id, edits, model)
+    async def _begin(self, stored: Coroutine[None, None, BegunTurn], flush_seconds: float | None) -> BegunTurn:
+        begun = await stored
         if not begun.is_repeat:
             self._start(begun, None, flush_seconds)
         return begun
@@ -253,13 +246,15 @@ class Turns:
 
     def _start(self, begun: BegunTurn, model: str | None, flush_seconds: float | None = None) -> None:
         conversation = begun.conversation
+        parameters = conversation.setup.parameters
         offered = {option.name for option in self._parts.provider.offered}
         # What an operator no longer offers is not asked any more, whoever chose it once.
-        model = model or (conversation.model if conversation.model in offered else None)
+        chosen = parameters.model if parameters.model in offered else None
+        parameters = replace(parameters, model=model or chosen)
         messages = model_messages(conversation, self._system)
         flush = self.limits.flush_seconds if flush_seconds is None else flush_seconds
         turn = RunningTurn(
-            self._parts, begun, messages, flush, model=model, on_growth=self._note_growth, on_end=self._forget
+            self._parts, begun, messages, flush, parameters=parameters, on_growth=self._note_growth, on_end=self._forget
         )
         self._running[conversation.id] = turn
         turn.start()
@@ -310,12 +305,19 @@ class Turns:
             self.broker.announce(listed.owner, ListNews(ListChange.CAME, listed))
 
 
+def _with_model(setup: Setup, model: str | None) -> Setup:
+    return setup if model is None else replace(setup, parameters=replace(setup.parameters, model=model))
+
+
 def model_messages(conversation: Conversation, system: str) -> list[ChatMessage]:
-    """Make what the model is given: the system prompt, then the showing branch up to the newest prompt.
+    """Make what the model is given: the system prompts, then the showing branch up to the newest prompt.
+
+    What the operator tells every model stands before what this conversation's is told.
 
     Replies without text (they failed at once) are left out; models take them for an answer. A reply that is to be
     continued comes last, with the request to go on from it.
     """
+    system = "\n\n".join(filter(None, (system, conversation.setup.system_prompt)))
     told = [ChatMessage(role=Role.SYSTEM.value, content=system)] if system else []
     told += [
         ChatMessage(role=message.role.value, content=message.text) for message in conversation.messages if message.text

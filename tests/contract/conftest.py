@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.stores import Clock, PostgresServer, postgres_url, running_postgres, sqlite_url
-from webapp.stores import Catalog
+from webapp.stores import Catalog, Workshop
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.sql import SqlStore
+from webapp.stores.workshop import SqlWorkshop
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,8 @@ async def store(store_url: str, clock: Clock) -> AsyncIterator[SqlStore]:
 @pytest.fixture
 def catalog(store: SqlStore) -> Catalog:
     return SqlCatalog(store.database)
+
+
+@pytest.fixture
+def workshop(store: SqlStore) -> Workshop:
+    return SqlWorkshop(store.database)

@@ -39,7 +39,7 @@ asyncio.run(main())
 """
 
 
-HEAD = "0005"
+HEAD = "0006"
 NOT_IN_METADATA = ("search_index", "ix_search_texts_words")
 """What only one of the databases has: its index of words, which the migration makes."""
 
@@ -89,7 +89,15 @@ async def test_an_empty_database_gets_the_tables_of_this_version(url: str) -> No
     await engine.dispose()
 
     own = {name for name in found if not name.startswith(NOT_IN_METADATA)}
-    assert own == {"conversations", "messages", "checkpoints", "search_texts", "alembic_version"}
+    assert own == {
+        "conversations",
+        "messages",
+        "checkpoints",
+        "search_texts",
+        "assistants",
+        "drafts",
+        "alembic_version",
+    }
     assert differing == []
 
 

@@ -27,7 +27,7 @@ LAYERS: list[set[str]] = [
         "rendering",
         "migrations",
     },
-    {"running", "turns", "lists", "titles"},
+    {"setups", "assistants", "running", "turns", "lists", "titles"},
     {"feeds"},
     {"security", "pages", "services", "prompts", "transports", "routes"},
     {"model_choice", "app", "server", "cli", "__main__", "__init__"},
@@ -42,6 +42,7 @@ BESIDE: dict[str, set[str]] = {
     "pages": {"security"},
     "turns": {"running"},
     "titles": {"lists"},
+    "assistants": {"setups"},
     "prompts": {"pages"},
     "services": {"pages"},
     "transports": {"pages", "prompts", "services"},
@@ -53,7 +54,15 @@ BESIDE: dict[str, set[str]] = {
 }
 
 KNOW_STARLETTE = {"security", "services", "transports", "routes", "app", "server", "cli"}
-CONCRETE = {"SqlStore", "SqlCatalog", "MemoryBroker", "EndpointProvider", "LocalProvider", "FunctionProvider"}
+CONCRETE = {
+    "SqlStore",
+    "SqlCatalog",
+    "SqlWorkshop",
+    "MemoryBroker",
+    "EndpointProvider",
+    "LocalProvider",
+    "FunctionProvider",
+}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 

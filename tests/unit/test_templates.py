@@ -16,6 +16,8 @@ from markupsafe import Markup
 from tests.fakes import ROOT
 from webapp.assets import Assets
 from webapp.domain import (
+    Assistant,
+    AssistantId,
     BegunTurn,
     Conversation,
     ConversationId,
@@ -32,6 +34,7 @@ from webapp.domain import (
     Rendering,
     RequestId,
     Role,
+    Setup,
     TurnState,
     WaitChunk,
 )
@@ -39,6 +42,7 @@ from webapp.ids import content, place_after
 from webapp.markdown import MarkdownStream, Op, render
 from webapp.pages import Page
 from webapp.rendering import SPLIT, Parts, Renderer
+from webapp.transports.view import SETUP_FIELDS, Welcome
 
 FOLDER = ROOT / "templates"
 TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
@@ -101,6 +105,7 @@ def parts() -> list[Parts]:
     ]
 
 
+ASSISTANT = Assistant(AssistantId(HOSTILE), HOSTILE, HOSTILE, HOSTILE, starters=(HOSTILE,))
 LISTED = ListedConversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW)
 SAMPLES: dict[str, list[Any]] = {
     "page": [page("c" * 22), page(None)],
@@ -110,6 +115,18 @@ SAMPLES: dict[str, list[Any]] = {
     "draft": [HOSTILE, ""],
     "edits": [3, None],
     "chosen": [HOSTILE, "m"],
+    "written": [dict.fromkeys(SETUP_FIELDS, HOSTILE), dict.fromkeys(SETUP_FIELDS, "")],
+    "form": [None, "composer"],
+    "welcome": [
+        Welcome((ASSISTANT,) * 7, None, (HOSTILE,), dict.fromkeys(SETUP_FIELDS, HOSTILE)),
+        Welcome((), ASSISTANT, (HOSTILE,)),
+        Welcome(),
+    ],
+    "setup": [Setup(HOSTILE, assistant=HOSTILE), Setup()],
+    "assistants": [(ASSISTANT, replace(ASSISTANT, is_own=True)), ()],
+    "assistant_id": [None, AssistantId(HOSTILE)],
+    "are_own_allowed": [True, False],
+    "skip": [HOSTILE],
     "is_other": [True, False],
     "wait": [WaitChunk("too_many_requests", 3.0), WaitChunk("endpoint_failed", 0.4), None],
     "parts": parts(),

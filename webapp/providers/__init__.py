@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol, TypedDict
 
-from webapp.domain import Chunk, Model, ModelOption
+from webapp.domain import Chunk, Model, ModelOption, Parameters
+
+NO_PARAMETERS = Parameters()
 
 
 class ChatMessage(TypedDict):
@@ -39,10 +41,13 @@ class Provider(Protocol):
     async def check(self) -> None:
         """Raise a `ProviderError` unless an answer could begin now."""
 
-    def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
+    def stream(
+        self, messages: Sequence[ChatMessage], parameters: Parameters = NO_PARAMETERS
+    ) -> AsyncGenerator[Chunk, None]:
         """Stream a reply to `messages`, oldest first, by one of the `offered` models or by the usual one.
 
-        It is thoughts and text, a `UsageChunk` if that is known, then a `FinishChunk`.
+        Parameters that a provider has no use for are ignored. The reply is thoughts and text, a `UsageChunk` if that is
+        known, then a `FinishChunk`.
 
         A stream that ends without a `FinishChunk` was cut. Raises a `ProviderError` for everything that a reader has
         to be told.

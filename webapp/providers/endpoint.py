@@ -24,9 +24,19 @@ import openai
 
 from webapp import errors
 from webapp.deadlines import Deadline
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ReasoningChunk, UsageChunk
+from webapp.domain import (
+    Chunk,
+    FinishChunk,
+    FinishReason,
+    Model,
+    ModelKind,
+    ModelOption,
+    Parameters,
+    ReasoningChunk,
+    UsageChunk,
+)
 from webapp.pace import Pace
-from webapp.providers import ChatMessage
+from webapp.providers import NO_PARAMETERS, ChatMessage
 from webapp.providers.sse import EventStreamParser, EventTooLarge, UpstreamEvent
 from webapp.providers.thinking import ThoughtTags
 
@@ -60,9 +70,9 @@ class Timeouts:
 class EndpointProvider:
     """Streams replies from an OpenAI-compatible endpoint.
 
-    `base_url` of `None` is OpenAI's own. `model_name` of `None` takes the first that `/models` lists. `extra_body` is
-    sent with each request, for what only some servers understand. `options` are the models that readers may choose;
-    with `ALL_MODELS` alone, all that `/models` lists.
+    `base_url` of `None` is OpenAI's own. `model_name` of `None` takes the first that `/models` lists. `max_tokens` is
+    the longest reply, whatever a request says. `extra_body` is sent with each request, for what only some servers
+    understand. `options` are the models that readers may choose; with `ALL_MODELS` alone, all that `/models` lists.
     """
 
     def __init__(
@@ -85,7 +95,7 @@ class EndpointProvider:
         self._offered = () if self._offers_all else tuple(options)
         self._model_name = model_name or (self._offered[0].name if self._offered else None)
         self._pace = Pace()
-        self._options: dict[str, Any] = {} if max_tokens is None else {"max_tokens": max_tokens}
+        self._max_tokens, self._max_tokens_name = max_tokens, "max_tokens"
         self._extra_body = dict(extra_body or {})
         self._usage_option: dict[str, Any] = {"stream_options": {"include_usage": True}}
         self._client = openai.AsyncOpenAI(
@@ -127,11 +137,13 @@ class EndpointProvider:
         if self._offers_all:
             self._offered = tuple(ModelOption(name, name) for name in names[:_MAX_OFFERED])
 
-    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
+    async def stream(
+        self, messages: Sequence[ChatMessage], parameters: Parameters = NO_PARAMETERS
+    ) -> AsyncGenerator[Chunk, None]:
         if self._model_name is None:
             self._model_name = _first(await self._list_models())
         with _translated(), self._pace.stream():
-            async with Deadline() as deadline, aclosing(self._ask(messages, model, deadline)) as chunks:
+            async with Deadline() as deadline, aclosing(self._ask(messages, parameters, deadline)) as chunks:
                 deadline.allow(self._timeouts.first_chunk)
                 async for chunk in chunks:
                     # The deadline is for the endpoint; whoever reads this generator may take its time.
@@ -151,32 +163,45 @@ class EndpointProvider:
         return [str(model.id) for model in listed.data]
 
     async def _ask(
-        self, messages: Sequence[ChatMessage], model: str | None, deadline: Deadline
+        self, messages: Sequence[ChatMessage], parameters: Parameters, deadline: Deadline
     ) -> AsyncGenerator[Chunk, None]:
-        try:
-            async with aclosing(self._chunks(messages, model, deadline)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-            return
-        except openai.BadRequestError as error:
-            if not self._usage_option or "stream_options" not in str(error.message):
-                raise
-        # A service that does not know how to count: asked without that, now and from now on.
-        self._usage_option = {}
-        async with aclosing(self._chunks(messages, model, deadline)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        while True:
+            try:
+                async with aclosing(self._chunks(messages, parameters, deadline)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except openai.BadRequestError as error:
+                if not self._adapts_to(str(error.message)):
+                    raise
+
+    def _adapts_to(self, refusal: str) -> bool:
+        """Ask in another way from now on, if it is only the way of asking that a service does not know."""
+        if self._usage_option and "stream_options" in refusal:
+            self._usage_option = {}
+            return True
+        if self._max_tokens_name == "max_tokens" and "max_completion_tokens" in refusal:
+            self._max_tokens_name = "max_completion_tokens"
+            return True
+        return False
+
+    def _sampling(self, parameters: Parameters) -> dict[str, object]:
+        lengths = [tokens for tokens in (parameters.max_tokens, self._max_tokens) if tokens is not None]
+        sampling: dict[str, object] = {self._max_tokens_name: min(lengths)} if lengths else {}
+        if parameters.temperature is not None:
+            sampling["temperature"] = parameters.temperature
+        return sampling
 
     async def _chunks(
-        self, messages: Sequence[ChatMessage], model: str | None, deadline: Deadline
+        self, messages: Sequence[ChatMessage], parameters: Parameters, deadline: Deadline
     ) -> AsyncGenerator[Chunk, None]:
+        own = {**self._usage_option, **self._extra_body, **self._sampling(parameters)}
         request = self._client.chat.completions.with_streaming_response.create(
-            model=model or self._model_name or "",
+            model=parameters.model or self._model_name or "",
             messages=(),
             stream=True,
             # The SDK looks at each message of a long history one by one, for 0.1 ms each (measured); not at these.
-            extra_body={"messages": list(messages), **self._usage_option, **self._extra_body},
-            **self._options,
+            extra_body={"messages": list(messages), **own},
         )
         async with request as response:
             media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -8,8 +8,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 
 from webapp import errors
-from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ReasoningChunk, TextChunk
-from webapp.providers import ChatMessage
+from webapp.domain import (
+    Chunk,
+    FinishChunk,
+    FinishReason,
+    Model,
+    ModelKind,
+    ModelOption,
+    Parameters,
+    ReasoningChunk,
+    TextChunk,
+)
+from webapp.providers import NO_PARAMETERS, ChatMessage
 
 ReplyFunction = Callable[[list[ChatMessage]], AsyncIterator[str | ReasoningChunk]]
 """Takes the conversation, oldest message first, as `{"role": ..., "content": ...}`; yields the reply piece by piece.
@@ -45,7 +55,9 @@ class FunctionProvider:
     async def check(self) -> None:
         """A function is always there."""
 
-    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
+    async def stream(
+        self, messages: Sequence[ChatMessage], parameters: Parameters = NO_PARAMETERS
+    ) -> AsyncGenerator[Chunk, None]:
         # A dict of each message is the function's own, so that it may change what it is given.
         pieces = self._reply([ChatMessage(role=m["role"], content=m["content"]) for m in messages])
         async with aclosing(pieces) as stream:  # type: ignore[type-var]  # Checked above: it is a generator.

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import structlog
 
-from webapp.domain import Chunk, Model, ModelKind, ModelOption, ModelState
+from webapp.domain import Chunk, Model, ModelKind, ModelOption, ModelState, Parameters
 from webapp.errors import ModelNotReady, PromptTooLongForModel, TooManyRequests
-from webapp.providers import ChatMessage
+from webapp.providers import NO_PARAMETERS, ChatMessage
 from webapp.providers.endpoint import EndpointProvider, Timeouts
 from webapp.providers.history import TEMPLATE_TOKENS, estimate_tokens, fit
 from webapp.providers.local_process import LocalServer, ServerEnded, ServerParameters
@@ -103,7 +103,9 @@ class LocalProvider:
         if self._state is not ModelState.READY:
             raise ModelNotReady(self._detail)
 
-    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
+    async def stream(
+        self, messages: Sequence[ChatMessage], parameters: Parameters = NO_PARAMETERS
+    ) -> AsyncGenerator[Chunk, None]:
         """Stream a reply, to the newest part of the conversation if it is long; wait for a model that is starting.
 
         Raises `ModelNotReady` after two minutes, and `TooManyRequests` if other replies leave no room for as long.
@@ -111,7 +113,7 @@ class LocalProvider:
         kept = fit(messages, HISTORY_TOKENS)
         while True:
             try:
-                async with aclosing(self._attempt(kept)) as chunks:
+                async with aclosing(self._attempt(kept, parameters)) as chunks:
                     async for chunk in chunks:
                         yield chunk
                 return
@@ -122,12 +124,12 @@ class LocalProvider:
                     raise
                 kept = shorter
 
-    async def _attempt(self, messages: Sequence[ChatMessage]) -> AsyncGenerator[Chunk, None]:
+    async def _attempt(self, messages: Sequence[ChatMessage], parameters: Parameters) -> AsyncGenerator[Chunk, None]:
         await self._wait_for_start()
         async with self._room.reserve(await self._count(messages) + REPLY_TOKENS):
             if self._endpoint is None:
                 raise ModelNotReady(self._detail)
-            async with aclosing(self._endpoint.stream(messages)) as chunks:
+            async with aclosing(self._endpoint.stream(messages, parameters)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 

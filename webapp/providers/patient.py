@@ -13,8 +13,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from webapp import errors
-from webapp.domain import Chunk, Model, ModelOption, ReasoningChunk, TextChunk, WaitChunk
-from webapp.providers import ChatMessage, Provider
+from webapp.domain import Chunk, Model, ModelOption, Parameters, ReasoningChunk, TextChunk, WaitChunk
+from webapp.providers import NO_PARAMETERS, ChatMessage, Provider
 
 FIRST_WAIT_SECONDS = 0.5
 """Without a `Retry-After`: this, then twice as long each time, a quarter more or less so that turns do not march."""
@@ -53,11 +53,13 @@ class PatientProvider:
     async def check(self) -> None:
         await self._provider.check()
 
-    async def stream(self, messages: Sequence[ChatMessage], model: str | None = None) -> AsyncGenerator[Chunk, None]:
+    async def stream(
+        self, messages: Sequence[ChatMessage], parameters: Parameters = NO_PARAMETERS
+    ) -> AsyncGenerator[Chunk, None]:
         for attempt in range(self._patience.retries + 1):
             has_begun = False
             try:
-                async with aclosing(self._provider.stream(messages, model)) as chunks:
+                async with aclosing(self._provider.stream(messages, parameters)) as chunks:
                     async for chunk in chunks:
                         has_begun = has_begun or isinstance(chunk, TextChunk | ReasoningChunk)
                         yield chunk

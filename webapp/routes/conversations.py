@@ -7,25 +7,31 @@ from starlette.responses import RedirectResponse, Response
 from starlette.websockets import WebSocket
 
 from webapp.domain import ConversationId, Listing, Message, Position, Role
-from webapp.errors import MessageNotFound, NothingToEdit, RillError
+from webapp.errors import AssistantNotFound, MessageNotFound, NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
 from webapp.pages import Page
-from webapp.prompts import SentPrompt
+from webapp.prompts import SentPrompt, read_assistant_id
 from webapp.rendering import Parts
 from webapp.routes import answers
 from webapp.services import SCRIPTS_COOKIE, asking_page, new_page, reader, services
 from webapp.transports import html, sse
-from webapp.transports.view import Draft, render_page
+from webapp.transports.view import Draft, render_page, welcome
 from webapp.transports.websocket import PageSocket
 
 
 async def new(request: Request) -> Response:
-    """`GET /`: an empty conversation, which the first prompt gives an address."""
-    found = services(request)
-    listing = await found.lists.listing(reader(request))
+    """`GET /`: an empty conversation, which the first prompt gives an address.
+
+    `?with={id}` begins it with an assistant, and `?prompt=` with a text in its composer.
+    """
+    found, owner, query = services(request), reader(request), request.query_params
+    offered = await welcome(found, owner, read_assistant_id(query, "with"))
+    listing = await found.lists.listing(owner)
     page = new_page(request, listed=listing.version)
-    deleted = request.query_params.get("deleted", "")[:64]
-    return answers.html(page, render_page(found, page, listing, None, deleted=deleted))
+    draft = Draft(query["prompt"] if "prompt" in query else await found.workshop.draft(owner, None))
+    deleted = query.get("deleted", "")[:64]
+    body = render_page(found, page, listing, None, draft=draft, welcome=offered, deleted=deleted)
+    return answers.html(page, body)
 
 
 async def show(request: Request) -> Response:
@@ -41,7 +47,7 @@ async def show(request: Request) -> Response:
         return html.page_response(found, owner, page, now.conversation.running.number)
     listing = await found.lists.listing(owner)
     page = _page_of(request, now, listing)
-    return answers.html(page, render_page(found, page, listing, now, draft=_draft(request, now)))
+    return answers.html(page, render_page(found, page, listing, now, draft=await _draft(request, now)))
 
 
 def _page_of(request: Request, now: Snapshot | None, listing: Listing) -> Page:
@@ -53,13 +59,13 @@ def _page_of(request: Request, now: Snapshot | None, listing: Listing) -> Page:
     return new_page(request, now.conversation.id, since=since, switches=switches, listed=listing.version)
 
 
-def _draft(request: Request, now: Snapshot) -> Draft:
-    """Begin the composer as `?edit=` or `?quote=` says, with the number of a message."""
+async def _draft(request: Request, now: Snapshot) -> Draft:
+    """Begin the composer as `?edit=` or `?quote=` says, with the number of a message; or with what was not sent yet."""
     if (edited := _asked(request, now, "edit")) is not None and edited.role is Role.USER:
         return Draft(edited.text, edited.number)
     if (quoted := _asked(request, now, "quote")) is not None:
         return Draft("".join(f"> {line}\n" for line in quoted.text.splitlines()) + "\n")
-    return Draft()
+    return Draft(await services(request).workshop.draft(reader(request), now.conversation.id))
 
 
 def _raw(request: Request, now: Snapshot) -> Response:
@@ -90,7 +96,9 @@ async def show_refusal(
     listing = await found.lists.listing(owner)
     page = _page_of(request, now, listing)
     draft = Draft(sent.text, None if isinstance(error, NothingToEdit) else sent.edits)
-    body = render_page(found, page, listing, now, notice=error.sentence, draft=draft)
+    assistant = None if isinstance(error, AssistantNotFound) else sent.assistant
+    offered = None if now else await welcome(found, owner, assistant, sent.written)
+    body = render_page(found, page, listing, now, notice=error.sentence, draft=draft, welcome=offered)
     return answers.html(page, body, error.status)
 
 

@@ -6,13 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import errors, ids
-from webapp.domain import BegunTurn, ConversationId
+from webapp.domain import BegunTurn, ConversationId, Setup
 from webapp.pages import new_request_id
-from webapp.prompts import read_number, read_prompt
+from webapp.prompts import SentPrompt, read_number, read_prompt
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields
 from webapp.routes.conversations import show_refusal, without_scripts
 from webapp.services import asking_page, reader, services
+from webapp.setups import read_setup
 from webapp.text import clean
 from webapp.transports import ndjson, sse
 
@@ -23,6 +24,8 @@ _REFUSALS = (
     errors.TurnRunning,
     errors.NothingToEdit,
     errors.ModelNotOffered,
+    errors.SetupRefused,
+    errors.AssistantNotFound,
     errors.StoreUnavailable,
     errors.ServerEnding,
 )
@@ -75,10 +78,11 @@ def _id(request: Request) -> ConversationId:
 
 
 async def _create(request: Request, conversation_id: ConversationId | None) -> Response:
-    sent = read_prompt(await read_fields(request))
+    sent, owner, begin = read_prompt(await read_fields(request)), reader(request), services(request).turns.begin
     try:
-        begun = await services(request).turns.begin(
-            reader(request), conversation_id, sent.text, sent.request_id, edits=sent.edits, model=sent.model
+        setup = await _setup(request, sent) if conversation_id is None else None
+        begun = await begin(
+            owner, conversation_id, sent.text, sent.request_id, edits=sent.edits, model=sent.model, setup=setup
         )
     except _REFUSALS as error:
         if answers.is_htmx(request) or answers.is_program(request):
@@ -87,6 +91,17 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
     if answers.is_htmx(request):
         return _acknowledgement(request, begun, is_first=conversation_id is None)
     return _turn(request, begun)
+
+
+async def _setup(request: Request, sent: SentPrompt) -> Setup:
+    """Set a new conversation up: as an assistant, or as the reader wrote beside the prompt."""
+    assistants = services(request).assistants
+    if sent.assistant is not None:
+        return (await assistants.find(reader(request), sent.assistant)).setup
+    setup = read_setup(sent.written)
+    if setup != Setup():
+        assistants.require_own()
+    return setup
 
 
 def _acknowledgement(request: Request, begun: BegunTurn, *, is_first: bool) -> Response:

@@ -11,6 +11,8 @@ from enum import Enum
 from typing import Protocol
 
 from webapp.domain import (
+    Assistant,
+    AssistantId,
     BegunTurn,
     Checkpoint,
     Conversation,
@@ -24,7 +26,10 @@ from webapp.domain import (
     ReaderId,
     Rendering,
     RequestId,
+    Setup,
 )
+
+NO_SETUP = Setup()
 
 
 class Store(Protocol):
@@ -44,12 +49,11 @@ class Store(Protocol):
         """Raise `StoreUnavailable` unless a query can be answered now."""
 
     async def create_conversation(
-        self, owner: ReaderId, prompt: str, request_id: RequestId, model: str | None = None
+        self, owner: ReaderId, prompt: str, request_id: RequestId, setup: Setup = NO_SETUP
     ) -> BegunTurn:
         """Store a first prompt with the conversation it opens, and a running, empty reply.
 
-        The same `request_id` with the same prompt from the same owner gives the conversation of the first time. The
-        conversation keeps the `model` that was chosen for it.
+        The same `request_id` with the same prompt from the same owner gives the conversation of the first time.
         """
 
     async def begin_turn(
@@ -76,6 +80,9 @@ class Store(Protocol):
         `TurnRunning` while a reply is being written, and `NothingToRetry` unless the number is that of a reply on the
         showing branch (which, to be continued, has to have text).
         """
+
+    async def set_up(self, owner: ReaderId, conversation_id: ConversationId, setup: Setup) -> None:
+        """Have a conversation answered in another way from its next reply on. Raises `ConversationNotFound`."""
 
     async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:
         """Show the newest branch that message `number` is on.
@@ -187,3 +194,33 @@ class Catalog(Protocol):
         The query is words, which may be the beginnings of words, and phrases in quotation marks; one without words
         finds nothing. A title and each message, on whatever branch, have to have all of it.
         """
+
+
+class Workshop(Protocol):
+    """What readers keep beside conversations: assistants of their own, and what they have not sent yet.
+
+    All methods raise `StoreUnavailable` when the database fails.
+    """
+
+    async def assistants(self, owner: ReaderId) -> Sequence[Assistant]:
+        """Give an owner's assistants, oldest first."""
+
+    async def keep_assistant(self, owner: ReaderId, assistant: Assistant, most: int) -> bool:
+        """Keep a new assistant, or a changed one of this owner's; nothing if there would be more than `most`."""
+
+    async def drop_assistant(self, owner: ReaderId, assistant_id: AssistantId) -> None:
+        """Delete an assistant; conversations that began with it stay as they are."""
+
+    async def draft(self, owner: ReaderId, conversation_id: ConversationId | None) -> str:
+        """Give what was written and not sent, in a conversation or for a new one."""
+
+    async def keep_draft(
+        self, owner: ReaderId, conversation_id: ConversationId | None, text: str, request_id: RequestId
+    ) -> None:
+        """Keep what was written in the composer that this request id was minted into, unless it was sent already.
+
+        It ends when the store is given a prompt with that request id.
+        """
+
+    async def purge_drafts(self, before: datetime) -> int:
+        """Delete drafts that were last changed before then, and those of conversations that are no more."""

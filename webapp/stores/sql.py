@@ -26,20 +26,24 @@ from webapp.domain import (
     ListedConversation,
     Measures,
     Message,
+    Parameters,
     RatedReply,
     ReaderId,
     Rendering,
     RequestId,
     Role,
+    Setup,
     TurnState,
 )
 from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, NothingToRetry, TurnRunning
+from webapp.stores import NO_SETUP
 from webapp.stores.branches import branch_to, children_of, nearest_end, newest_leaf, with_all_that_follows
 from webapp.stores.catalog import listed_anywhere
 from webapp.stores.database import Database, insert_or, to_its_end, utc_now
 from webapp.stores.search import TITLE, keep_searchable
 from webapp.stores.tables import checkpoints, conversations, is_running, messages, search_texts
 from webapp.stores.texts import request_key, title_from
+from webapp.stores.workshop import end_draft
 
 is_there = messages.c.deleted_at.is_(None)
 _ID_BYTES = 16  # 128 random bits, 22 characters.
@@ -72,14 +76,15 @@ class SqlStore:
 
     @to_its_end
     async def create_conversation(
-        self, owner: ReaderId, prompt: str, request_id: RequestId, model: str | None = None
+        self, owner: ReaderId, prompt: str, request_id: RequestId, setup: Setup = NO_SETUP
     ) -> BegunTurn:
         key = request_key(request_id, prompt)
         async with self.database.writing() as connection:
-            if not await self._add_conversation(connection, owner, title_from(prompt), key):
-                return await _repeated(connection, await _row_by_key(connection, owner, key), key)
+            is_new = await self._add_conversation(connection, owner, title_from(prompt), key, setup)
             row = await _row_by_key(connection, owner, key)
-            await _choose(connection, row, model)
+            if not is_new:
+                return await _repeated(connection, row, key)
+            await end_draft(connection, owner, None, request_id)
             return await self._add_turn(connection, row, None, prompt, key)
 
     @to_its_end
@@ -99,6 +104,7 @@ class SqlStore:
                 return await _repeated(connection, row, key)
             await _require_rest(connection, row)
             await _choose(connection, row, model)
+            await end_draft(connection, owner, conversation_id, request_id)
             if edits is None:
                 return await self._add_turn(connection, row, row.head, prompt, key)
             edited = await _find(connection, row.id, edits)
@@ -127,6 +133,13 @@ class SqlStore:
             await self._add_reply(connection, row, number=next_number, parent=old.parent, text=text)
             begun = await _begun(connection, row.id)
             return replace(begun, replaced=old if is_last else None, is_switch=not is_last)
+
+    @to_its_end
+    async def set_up(self, owner: ReaderId, conversation_id: ConversationId, setup: Setup) -> None:
+        async with self.database.writing() as connection:
+            row = await _locked_row(connection, owner, conversation_id)
+            own = update(conversations).where(conversations.c.id == row.id)
+            await connection.execute(own.values(**_setup_values(setup)))
 
     @to_its_end
     async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:
@@ -247,12 +260,21 @@ class SqlStore:
             await self._touch(connection, sorted({row.conversation_id for row in rows}))
             return [await _put_together(connection, row) for row in rows]
 
-    async def _add_conversation(self, connection: AsyncConnection, owner: ReaderId, title: str, key: str) -> bool:
+    async def _add_conversation(
+        self, connection: AsyncConnection, owner: ReaderId, title: str, key: str, setup: Setup
+    ) -> bool:
         """Add a conversation unless the prompt opened one before; another process that is adding it is waited for."""
         now = self.database.now()
         moments = {"created_at": now, "updated_at": now, "listed_at": now}
         conversation_id = ConversationId(secrets.token_urlsafe(_ID_BYTES))
-        values = {"id": conversation_id, "owner": owner, "title": title, "request_key": key, **moments}
+        values = {
+            "id": conversation_id,
+            "owner": owner,
+            "title": title,
+            "request_key": key,
+            **moments,
+            **_setup_values(setup),
+        }
         statement = insert_or(conversations, connection).values(values).on_conflict_do_nothing()
         is_new = (await connection.execute(statement)).rowcount == 1
         if is_new:
@@ -459,8 +481,17 @@ def _as_conversation(row: Row[Any]) -> Conversation:
         switches=row.switches,
         is_pinned=row.pinned_at is not None,
         is_archived=row.archived_at is not None,
-        model=row.model,
+        setup=Setup(row.system_prompt or "", _as_parameters(row), row.assistant or "", row.is_fixed),
     )
+
+
+def _setup_values(setup: Setup) -> dict[str, object]:
+    values = {"system_prompt": setup.system_prompt, "assistant": setup.assistant, "is_fixed": setup.is_fixed}
+    return values | asdict(setup.parameters)
+
+
+def _as_parameters(row: Row[Any]) -> Parameters:
+    return Parameters(row.model, row.temperature, row.max_tokens)
 
 
 def _rendering_values(rendering: Rendering | None) -> dict[str, str | None]:

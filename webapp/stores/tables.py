@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     literal_column,
 )
 
@@ -83,8 +85,13 @@ conversations = Table(
     Column("updated_at", UTCDateTime, nullable=False),
     # How often another branch was shown.
     Column("switches", Integer, nullable=False, server_default="0"),
-    # The model that was chosen last, if any was.
+    # How it is answered: by the model that was chosen last, if any was, and as the assistant that it began with.
     Column("model", StorableText),
+    Column("temperature", Float),
+    Column("max_tokens", Integer),
+    Column("system_prompt", StorableText),
+    Column("assistant", StorableText),
+    Column("is_fixed", Boolean, nullable=False, server_default=false()),
     # Who gave the title: the "prompt" with its first words, the "model", or the "reader".
     Column("titled_by", StorableText, nullable=False, server_default="prompt"),
     # When anything last changed that the reader's list shows.
@@ -140,6 +147,39 @@ checkpoints = Table(
     Column("start", Integer, nullable=False, autoincrement=False),
     Column("text", StorableText, nullable=False),
     PrimaryKeyConstraint("conversation_id", "number", "start"),
+)
+
+assistants = Table(
+    "assistants",
+    metadata,
+    # What readers made for themselves.
+    Column("id", StorableText),
+    Column("owner", StorableText, nullable=False),
+    Column("name", StorableText, nullable=False),
+    Column("icon", StorableText, nullable=False),
+    Column("system_prompt", StorableText, nullable=False),
+    Column("model", StorableText),
+    Column("temperature", Float),
+    Column("max_tokens", Integer),
+    # One on each line.
+    Column("starters", StorableText, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("id"),
+    Index("ix_assistants_owner_created_at", "owner", "created_at"),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    # What a reader has written and not sent yet, in a conversation or (with an empty place) for a new one.
+    Column("owner", StorableText, nullable=False),
+    Column("place", StorableText, nullable=False),
+    Column("text", StorableText, nullable=False),
+    # The request id of the prompt that it became; what comes late from that composer is no draft any more.
+    Column("sent", StorableText, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("owner", "place"),
+    Index("ix_drafts_updated_at", "updated_at"),
 )
 
 search_texts = Table(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from webapp.domain import Listing, ListNews, Position
+from webapp.domain import Assistant, AssistantId, Listing, ListNews, Position, ReaderId, Setup
 from webapp.feeds import Beat, Item, ListCursor, Snapshot
 from webapp.pages import Page, new_request_id
 from webapp.rendering import Parts
@@ -21,6 +21,39 @@ class Draft:
     edits: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What the page of a new conversation offers: assistants, or the one that was chosen, and first prompts.
+
+    `written` is what stands in the form for its setup; without one, readers may not set conversations up.
+    """
+
+    assistants: Sequence[Assistant] = ()
+    assistant: Assistant | None = None
+    starters: Sequence[str] = ()
+    written: Mapping[str, str] | None = None
+
+
+SETUP_FIELDS = ("system_prompt", "temperature", "max_tokens", "name", "icon", "model", "starters")
+
+
+def written_again(fields: Mapping[str, object]) -> Mapping[str, str]:
+    """Give what was written in a form for a setup, or stands in one, so that it can be shown in it."""
+    return {name: "" if fields.get(name) is None else str(fields[name]) for name in SETUP_FIELDS}
+
+
+async def welcome(
+    services: Services, owner: ReaderId, assistant_id: AssistantId | None, written: Mapping[str, object] | None = None
+) -> Welcome:
+    """Read what a new conversation can begin with. Raises `AssistantNotFound`."""
+    found = services.assistants
+    shown = written_again(written or {}) if found.are_own_allowed else None
+    if assistant_id is None:
+        return Welcome(await found.offered(owner), None, found.starters, shown)
+    assistant = await found.find(owner, assistant_id)
+    return Welcome((), assistant, assistant.starters)
+
+
 def render_page(
     services: Services,
     page: Page,
@@ -30,12 +63,13 @@ def render_page(
     streamed: int | None = None,
     notice: str = "",
     draft: Draft | None = None,
+    welcome: Welcome | None = None,
     deleted: str = "",
 ) -> str:
     """Render the page of a conversation, or of a new one if there is no snapshot.
 
-    `streamed` is the number of the reply that the page streams in itself, `deleted` the id of a conversation whose
-    deletion can be undone.
+    A new one needs a `welcome`. `streamed` is the number of the reply that the page streams in itself, `deleted`
+    the id of a conversation whose deletion can be undone.
     """
     messages = snapshot.conversation.messages if snapshot else ()
     parts = Parts.after(messages, page.since)
@@ -57,14 +91,19 @@ def render_page(
         draft=draft.text,
         edits=draft.edits,
         deleted=deleted,
-        chosen=_chosen(services, snapshot),
+        chosen=_chosen(services, snapshot, welcome),
+        welcome=welcome,
+        setup=snapshot.conversation.setup if snapshot else Setup(),
     )
 
 
-def _chosen(services: Services, snapshot: Snapshot | None) -> str:
+def _chosen(services: Services, snapshot: Snapshot | None, welcome: Welcome | None) -> str:
     """The name of the model that answers next, unless the reader chooses another."""
     offered = {option.name for option in services.provider.offered}
-    last = snapshot.conversation.model if snapshot else None
+    if snapshot is not None:
+        last = snapshot.conversation.setup.parameters.model
+    else:
+        last = welcome.assistant.parameters.model if welcome and welcome.assistant else None
     return last if last is not None and last in offered else services.provider.model.name
 
 
