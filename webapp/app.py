@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from webapp import errors
 from webapp.assets import Assets
 from webapp.assistants import Assistants
+from webapp.attachments import Attachments
 from webapp.brokers.memory import MemoryBroker
 from webapp.domain import ModelState
 from webapp.images import Images
@@ -26,12 +27,13 @@ from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
-from webapp.routes import answers, conversations, lists, messages, operations, setups, turns
+from webapp.routes import answers, attachments, conversations, lists, messages, operations, setups, turns
 from webapp.running import TurnLimits
 from webapp.security import Guard, load_secret
 from webapp.services import Services
 from webapp.settings import Settings, read
 from webapp.setups import Offer, read_offer
+from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
@@ -86,6 +88,8 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/conversations", lists.older, methods=["GET"]),
         Route("/conversations", lists.change, methods=["POST"]),
         Route("/conversations/actions", lists.actions, methods=["GET"]),
+        Route("/attachments", attachments.attach, methods=["POST"]),
+        Route("/attachments/drop", attachments.detach, methods=["POST"]),
         Route("/draft", setups.keep_draft, methods=["POST"]),
         Route("/assistants", setups.assistants, methods=["GET"]),
         Route("/assistants", setups.change_assistant, methods=["POST"]),
@@ -99,6 +103,8 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/messages", messages.create, methods=["POST"]),
         Route("/c/{conversation_id}/messages/delete", messages.delete, methods=["POST"]),
+        Route("/c/{conversation_id}/attachments", attachments.attach, methods=["POST"]),
+        Route("/c/{conversation_id}/attachments/drop", attachments.detach, methods=["POST"]),
         Route("/c/{conversation_id}/draft", setups.keep_draft, methods=["POST"]),
         Route("/c/{conversation_id}/setup", setups.show, methods=["GET"]),
         Route("/c/{conversation_id}/setup", setups.change, methods=["POST"]),
@@ -141,7 +147,12 @@ def _lifespan(
             await chosen.open()
             images = Images(settings.rill_image_hosts)
             stack.push_async_callback(images.close)
-            renderer = Renderer(_folder("templates"), lambda: chosen.offered, can_set_up=settings.rill_own_setups)
+            renderer = Renderer(
+                _folder("templates"),
+                lambda: chosen.offered,
+                can_set_up=settings.rill_own_setups,
+                can_attach=settings.rill_attachments,
+            )
             replies = ReplyRenderer(images.source, images.rule)
             stack.push_async_callback(replies.close)
             broker = MemoryBroker()
@@ -151,8 +162,11 @@ def _lifespan(
             await reader_lists.open()
             titles = Titles(chosen, reader_lists)
             stack.push_async_callback(titles.close)
+            attached = Attachments(SqlAttachments(store.database))
+            stack.push_async_callback(attached.close)
+            await attached.open()
             running = Turns(
-                *(store, broker, chosen, renderer, replies, _limits(settings)),
+                *(store, broker, chosen, renderer, replies, _limits(settings), attached),
                 system=settings.rill_system_prompt,
                 on_end=titles.begin if settings.rill_titles else None,
             )
@@ -170,6 +184,7 @@ def _lifespan(
                 reader_lists,
                 Assistants(offer, workshop, are_own_allowed=settings.rill_own_setups),
                 workshop,
+                attached,
                 Assets(_folder("static")),
             )
             await _first_look(chosen)

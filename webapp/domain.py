@@ -19,6 +19,9 @@ ConversationId = NewType("ConversationId", str)
 AssistantId = NewType("AssistantId", str)
 """An assistant's name in URLs: letters, digits, `-` and `_`."""
 
+AttachmentId = NewType("AttachmentId", str)
+"""An attachment's unguessable name in URLs: 22 URL-safe characters, 128 random bits."""
+
 RequestId = NewType("RequestId", str)
 """Minted by the server into each composer, so that a prompt that arrives twice is stored once."""
 
@@ -72,6 +75,34 @@ class Measures:
     reply_tokens: int | None = None
 
 
+class AttachmentKind(StrEnum):
+    """What a model is given: an image, or text (also that of a PDF)."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """What a reader attached to a prompt, without its content. `size` is the content's as it is kept, in bytes."""
+
+    id: AttachmentId
+    name: str
+    kind: AttachmentKind
+    media_type: str
+    size: int
+    width: int = 0
+    height: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """An attachment with what it is: an image's bytes, or text as UTF-8."""
+
+    attachment: Attachment
+    data: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One role's content in a conversation.
@@ -82,7 +113,8 @@ class Message:
     `rendering`, and a reply may not have one yet: `webapp.replies` makes it. `siblings` are the numbers of all messages
     with this one's parent, itself among them, oldest first: other replies to one prompt, or other prompts in one place.
     `is_saved` is false for a reply that has ended but could not be stored yet. `reasoning` is what the model thought
-    before it answered. `rating` is what the reader thinks of a reply, 1 or -1, with a `comment`.
+    before it answered. `rating` is what the reader thinks of a reply, 1 or -1, with a `comment`. Only prompts have
+    `attachments`.
     """
 
     number: int
@@ -99,6 +131,7 @@ class Message:
     measures: Measures = Measures()
     rating: int | None = None
     comment: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def is_thinking(self) -> bool:

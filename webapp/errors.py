@@ -4,13 +4,15 @@
     |-- NotFound                      404
     |   |-- ConversationNotFound
     |   |-- MessageNotFound
-    |   `-- AssistantNotFound
+    |   |-- AssistantNotFound
+    |   `-- AttachmentNotFound
     |-- MethodNotAllowed              405
     |-- PromptRefused                 422
     |   |-- PromptEmpty
     |   `-- PromptTooLong             413
     |-- TitleRefused                  422
     |-- SetupRefused                  422
+    |-- AttachmentRefused             422
     |-- ModelNotOffered               422
     |-- TurnRunning                   409
     |-- TurnNotRunning                409
@@ -75,6 +77,13 @@ class AssistantNotFound(NotFound):
     sentence = "There is no such assistant here."
 
 
+class AttachmentNotFound(NotFound):
+    """No such attachment, or another reader's, or one that was deleted meanwhile."""
+
+    cause = "attachment_not_found"
+    sentence = "An attachment is no longer there. Attach it again."
+
+
 class MethodNotAllowed(RillError):
     status = 405
     cause = "method_not_allowed"
@@ -112,6 +121,13 @@ class SetupRefused(RillError):
 
     status = 422
     cause = "setup_refused"
+
+
+class AttachmentRefused(RillError):
+    """A file that cannot be attached; the sentence says why."""
+
+    status = 422
+    cause = "attachment_refused"
 
 
 class ModelNotOffered(RillError):

@@ -34,6 +34,10 @@ class NoProvider:
     def offered(self) -> Sequence[ModelOption]:
         return ()
 
+    @property
+    def sees_images(self) -> bool:
+        return False
+
     async def open(self) -> None:
         """Nothing has to be started."""
 
@@ -79,6 +83,7 @@ def _endpoint(settings: Settings) -> EndpointProvider:
         where=(urlsplit(url).hostname or url) if url else "OpenAI",
         trust_env=not _is_loopback(url),
         options=model_options(settings.rill_models),
+        sees_images=settings.rill_images,
         timeouts=Timeouts(
             connect=settings.rill_connect_seconds,
             first_chunk=settings.rill_first_chunk_seconds,

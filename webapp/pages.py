@@ -17,6 +17,11 @@ def new_request_id() -> RequestId:
     return RequestId(secrets.token_urlsafe(12))
 
 
+def empty_composer() -> dict[str, object]:
+    """Give what the composer's template needs when a prompt was stored."""
+    return {"request_id": new_request_id(), "draft": "", "edits": None, "waiting": ()}
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page. `base` is the path that the app is mounted at, `origin` the scheme, host and port it was asked at.
@@ -93,6 +98,14 @@ class Page:
         return f"{self.conversation_url}/setup"
 
     @property
+    def attachments_url(self) -> str:
+        return f"{self.base}/attachments" if self.conversation_id is None else f"{self.conversation_url}/attachments"
+
+    @property
+    def detach_url(self) -> str:
+        return f"{self.attachments_url}/drop"
+
+    @property
     def draft_url(self) -> str:
         return f"{self.base}/draft" if self.conversation_id is None else f"{self.conversation_url}/draft"
 
@@ -132,7 +145,8 @@ class Page:
     @property
     def content_security_policy(self) -> str:
         """The policy that lets this page reach exactly its own addresses."""
-        paths = [self.messages_url, self.draft_url, self.model_url, self.list_url, self.actions_url]
+        paths = [self.messages_url, self.draft_url, self.attachments_url, self.detach_url]
+        paths += [self.model_url, self.list_url, self.actions_url]
         if self.conversation_id is not None:
             forms = [self.stop_url, self.retry_url, self.continue_url, self.branch_url]
             forms += [self.rating_url, self.delete_url]

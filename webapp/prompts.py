@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from webapp import errors
-from webapp.domain import AssistantId, RequestId
+from webapp.domain import AssistantId, AttachmentId, RequestId
 from webapp.pages import new_request_id
 
 MAX_REQUEST_ID_CHARS = 64
 MAX_MODEL_CHARS = 200
 MAX_ASSISTANT_ID_CHARS = 64
+MAX_ATTACHMENT_ID_CHARS = 64
+MAX_ATTACHED = 20
+ATTACHED = "attached-"
+"""Before the id of an attachment, in the name of a field: forms over sockets keep only one of each name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +23,7 @@ class SentPrompt:
     """A prompt as it was sent. `edits` is the number of an earlier prompt that it is to stand beside.
 
     `model` is the name of the model that was chosen, `assistant` the id of the assistant that a conversation is to
-    begin with, and `written` what the form has besides: a setup may be in it.
+    begin with, `attached` the ids of what waits for this prompt, and `written` all that came: a setup may be in it.
     """
 
     text: str
@@ -27,6 +31,7 @@ class SentPrompt:
     edits: int | None = None
     model: str | None = None
     assistant: AssistantId | None = None
+    attached: tuple[AttachmentId, ...] = ()
     written: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -45,8 +50,17 @@ def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
         None if edits in (None, "") else read_number(fields, "edits"),
         read_model(fields),
         read_assistant_id(fields, "assistant"),
+        _attached(fields),
         fields,
     )
+
+
+def _attached(fields: Mapping[str, object]) -> tuple[AttachmentId, ...]:
+    """Read the ids of attachments: a list of them, or fields whose names have them, as a page's form does."""
+    listed = fields.get("attachments")
+    ids = [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
+    ids += [name.removeprefix(ATTACHED) for name in fields if name.startswith(ATTACHED)]
+    return tuple(AttachmentId(each[:MAX_ATTACHMENT_ID_CHARS]) for each in ids[:MAX_ATTACHED])
 
 
 def read_assistant_id(fields: Mapping[str, object], name: str) -> AssistantId | None:

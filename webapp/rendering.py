@@ -74,11 +74,17 @@ class Parts:
 class Renderer:
     """Renders templates with autoescape; an undefined name in a template is an error.
 
-    `offered` gives the models that readers may choose; `can_set_up` says whether they may set conversations up.
+    `offered` gives the models that readers may choose; `can_set_up` says whether they may set conversations up,
+    `can_attach` whether they may attach files.
     """
 
     def __init__(
-        self, folder: Path, offered: Callable[[], Sequence[ModelOption]] = tuple, *, can_set_up: bool = True
+        self,
+        folder: Path,
+        offered: Callable[[], Sequence[ModelOption]] = tuple,
+        *,
+        can_set_up: bool = True,
+        can_attach: bool = True,
     ) -> None:
         self.environment = Environment(
             loader=FileSystemLoader(folder),
@@ -98,12 +104,13 @@ class Renderer:
             ListChange=ListChange,
             offered=offered,
             can_set_up=can_set_up,
+            can_attach=can_attach,
             groups=groups,
             age=age,
             excerpt=lambda text, query: excerpt(text, terms_of(query)),
         )
         self.environment.filters.update(
-            status=status_line, can_continue=can_continue, took=took, wait_sentence=wait_sentence
+            status=status_line, can_continue=can_continue, took=took, wait_sentence=wait_sentence, bytes=bytes_in_words
         )
         # All of them now: a server that has no files left to open still has to send its readers fragments.
         for name in self.environment.list_templates(extensions=["html"]):
@@ -244,3 +251,8 @@ def status_line(reply: Message | None) -> str:
             return "Stopped"
         case _:
             return "The reply was not finished"
+
+
+def bytes_in_words(count: int) -> str:
+    """Give a size as people read it, such as "12 KB"."""
+    return f"{count / 1_000_000:.1f} MB" if count >= 1_000_000 else f"{max(1, round(count / 1000))} KB"

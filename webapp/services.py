@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 
 from webapp.assets import Assets
 from webapp.assistants import Assistants
+from webapp.attachments import Attachments
 from webapp.domain import ConversationId, ReaderId
 from webapp.images import Images
 from webapp.lists import Lists
@@ -37,6 +38,7 @@ class Services:
     lists: Lists
     assistants: Assistants
     workshop: Workshop
+    attachments: Attachments
     assets: Assets
 
 

@@ -38,6 +38,11 @@ class Settings(BaseModel):
         "as `qwen3:32b=Thorough,qwen3:4b=Fast`; `*` for all that the endpoint lists.",
     )
     rill_system_prompt: str = Field("", description="Text put before each conversation, for the model only.")
+    rill_attachments: bool = Field(True, description="Readers may attach files to their messages.")
+    rill_images: bool = Field(
+        True, description="The models of the endpoint see images; otherwise only PDFs and text can be attached."
+    )
+    rill_max_upload_mb: int = Field(20, ge=1, le=1000, description="Largest file that can be attached, in MB.")
     rill_assistants: Path | None = Field(
         None, description="TOML file with assistants and starter questions; see docs/operating.md."
     )

@@ -8,17 +8,23 @@ because readers mostly want to change it once they have seen the reply, or to st
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from base64 import b64encode
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import structlog
 
 from webapp import errors
+from webapp.attachments import Attachments, as_text
 from webapp.brokers import Broker
 from webapp.domain import (
+    AttachmentId,
+    AttachmentKind,
     BegunTurn,
+    Content,
     Conversation,
     ConversationId,
     ListChange,
@@ -30,7 +36,7 @@ from webapp.domain import (
     Setup,
     TurnState,
 )
-from webapp.providers import ChatMessage, Provider
+from webapp.providers import ChatMessage, ContentPart, Provider
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.running import RunningTurn, TurnLimits, TurnParts
@@ -48,6 +54,8 @@ LEAST_CHECKPOINT_SECONDS = 0.05
 SIGN_OF_LIFE_SECONDS = 3.0
 SILENT_TURN_SECONDS = 12.0
 """A turn without a sign of life for this long died with its process; four times the interval bears a slow disk."""
+
+NO_CONTENTS: Mapping[AttachmentId, Content] = MappingProxyType({})
 
 CONTINUE = "Continue your last answer exactly where it stopped. Do not repeat any of it, and do not comment on this."
 """What the model is told after a cut reply; only few services go on from an assistant's message by themselves."""
@@ -67,13 +75,14 @@ class Turns:
         renderer: Renderer,
         replies: ReplyRenderer,
         limits: TurnLimits,
+        attachments: Attachments,
         system: str = "",
         on_end: Callable[[Conversation, Message], None] | None = None,
     ) -> None:
         self.store, self.broker = store, broker
         self.replies, self.limits = replies, limits
         self._parts = TurnParts(store, broker, provider, renderer, replies, limits)
-        self._system, self._on_end = system, on_end
+        self._attachments, self._system, self._on_end = attachments, system, on_end
         self._running: dict[ConversationId, RunningTurn] = {}
         self._beginnings: set[asyncio.Task[BegunTurn]] = set()
         self._keeper: asyncio.Task[None] | None = None
@@ -124,21 +133,25 @@ class Turns:
         edits: int | None = None,
         model: str | None = None,
         setup: Setup | None = None,
+        attached: Sequence[AttachmentId] = (),
         flush_seconds: float | None = None,
     ) -> BegunTurn:
         """Store a prompt and begin the turn that answers it; `None` opens a new conversation, with the `setup` given.
 
         With `edits`, the prompt stands beside the one of that number, as another branch. A prompt that was stored
         before begins nothing. `model` is one of those that the provider offers; without it, the conversation's stays,
-        or the usual one. `flush_seconds` overrides the limits' value for this turn. Raises `PromptEmpty`,
-        `PromptTooLong`, `ModelNotOffered`, `ServerEnding`, and whatever `Store.begin_turn` does.
+        or the usual one. What is `attached` has waited for this prompt. `flush_seconds` overrides the limits' value for
+        this turn. Raises `PromptEmpty`, `PromptTooLong`, `ModelNotOffered`, `ServerEnding`, and whatever the store's
+        methods do.
         """
         prompt = self._accept(prompt)
         self._require_offered(model)
         if conversation_id is None:
-            stored = self.store.create_conversation(owner, prompt, request_id, _with_model(setup or Setup(), model))
+            stored = self.store.create_conversation(
+                owner, prompt, request_id, _with_model(setup or Setup(), model), attached
+            )
         else:
-            stored = self.store.begin_turn(owner, conversation_id, prompt, request_id, edits, model)
+            stored = self.store.begin_turn(owner, conversation_id, prompt, request_id, edits, model, attached)
         return await self._to_its_end(self._begin(stored, flush_seconds))
 
     async def retry(
@@ -222,14 +235,14 @@ class Turns:
     async def _begin(self, stored: Coroutine[None, None, BegunTurn], flush_seconds: float | None) -> BegunTurn:
         begun = await stored
         if not begun.is_repeat:
-            self._start(begun, None, flush_seconds)
+            await self._start(begun, None, flush_seconds)
         return begun
 
     async def _retry(
         self, owner: ReaderId, conversation_id: ConversationId, number: int, continues: bool, model: str | None
     ) -> BegunTurn:
         begun = await self.store.retry_turn(owner, conversation_id, number, continues=continues)
-        self._start(begun, model)
+        await self._start(begun, model)
         return begun
 
     def _accept(self, prompt: str) -> str:
@@ -244,14 +257,15 @@ class Turns:
         if model is not None and model not in {option.name for option in self._parts.provider.offered}:
             raise errors.ModelNotOffered
 
-    def _start(self, begun: BegunTurn, model: str | None, flush_seconds: float | None = None) -> None:
-        conversation = begun.conversation
+    async def _start(self, begun: BegunTurn, model: str | None, flush_seconds: float | None = None) -> None:
+        conversation, provider = begun.conversation, self._parts.provider
+        contents = await self._attachments.of(conversation)
         parameters = conversation.setup.parameters
-        offered = {option.name for option in self._parts.provider.offered}
+        offered = {option.name for option in provider.offered}
         # What an operator no longer offers is not asked any more, whoever chose it once.
         chosen = parameters.model if parameters.model in offered else None
         parameters = replace(parameters, model=model or chosen)
-        messages = model_messages(conversation, self._system)
+        messages = model_messages(conversation, self._system, contents if provider.sees_images else _texts(contents))
         flush = self.limits.flush_seconds if flush_seconds is None else flush_seconds
         turn = RunningTurn(
             self._parts, begun, messages, flush, parameters=parameters, on_growth=self._note_growth, on_end=self._forget
@@ -309,10 +323,17 @@ def _with_model(setup: Setup, model: str | None) -> Setup:
     return setup if model is None else replace(setup, parameters=replace(setup.parameters, model=model))
 
 
-def model_messages(conversation: Conversation, system: str) -> list[ChatMessage]:
+def _texts(contents: Mapping[AttachmentId, Content]) -> Mapping[AttachmentId, Content]:
+    return {key: each for key, each in contents.items() if each.attachment.kind is AttachmentKind.TEXT}
+
+
+def model_messages(
+    conversation: Conversation, system: str, contents: Mapping[AttachmentId, Content] = NO_CONTENTS
+) -> list[ChatMessage]:
     """Make what the model is given: the system prompts, then the showing branch up to the newest prompt.
 
-    What the operator tells every model stands before what this conversation's is told.
+    What the operator tells every model stands before what this conversation's is told. Of attachments, those are told
+    whose `contents` are given.
 
     Replies without text (they failed at once) are left out; models take them for an answer. A reply that is to be
     continued comes last, with the request to go on from it.
@@ -320,8 +341,25 @@ def model_messages(conversation: Conversation, system: str) -> list[ChatMessage]
     system = "\n\n".join(filter(None, (system, conversation.setup.system_prompt)))
     told = [ChatMessage(role=Role.SYSTEM.value, content=system)] if system else []
     told += [
-        ChatMessage(role=message.role.value, content=message.text) for message in conversation.messages if message.text
+        ChatMessage(role=message.role.value, content=_content(message, contents))
+        for message in conversation.messages
+        if message.text
     ]
     if conversation.running is not None and conversation.running.text:
         told.append(ChatMessage(role=Role.USER.value, content=CONTINUE))
     return told
+
+
+def _content(message: Message, contents: Mapping[AttachmentId, Content]) -> str | list[ContentPart]:
+    """Give a message with what was attached to it: texts stand before its own, images in parts of their own."""
+    attached = [contents[each.id] for each in message.attachments if each.id in contents]
+    images = [each for each in attached if each.attachment.kind is AttachmentKind.IMAGE]
+    text = as_text([each for each in attached if each not in images]) + message.text
+    if not images:
+        return text
+    parts = [ContentPart(type="image_url", image_url={"url": _data_url(image)}) for image in images]
+    return [*parts, ContentPart(type="text", text=text)]
+
+
+def _data_url(content: Content) -> str:
+    return f"data:{content.attachment.media_type};base64,{b64encode(content.data).decode()}"

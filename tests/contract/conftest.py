@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.stores import Clock, PostgresServer, postgres_url, running_postgres, sqlite_url
-from webapp.stores import Catalog, Workshop
+from webapp.stores import AttachmentStore, Catalog, Workshop
+from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
@@ -50,3 +51,8 @@ def catalog(store: SqlStore) -> Catalog:
 @pytest.fixture
 def workshop(store: SqlStore) -> Workshop:
     return SqlWorkshop(store.database)
+
+
+@pytest.fixture
+def attachments(store: SqlStore) -> AttachmentStore:
+    return SqlAttachments(store.database)

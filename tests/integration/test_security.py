@@ -84,7 +84,17 @@ async def test_a_pages_policy_allows_exactly_its_own_addresses(
 
     (nonce,) = nonces(answer)
     here, sockets = rill.url, rill.url.replace("http", "ws", 1)
-    routes = ["/messages", "/messages/delete", "/rating", "/stream", "/fallback", "/branch", "/draft"]
+    routes = [
+        "/messages",
+        "/messages/delete",
+        "/rating",
+        "/stream",
+        "/fallback",
+        "/branch",
+        "/draft",
+        "/attachments",
+        "/attachments/drop",
+    ]
     routes += [f"/turn/{name}" for name in ("stop", "retry", "continue")]
     policy = directives(answer)
     assert sorted(policy.pop("connect-src")) == sorted(

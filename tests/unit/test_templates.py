@@ -18,6 +18,9 @@ from webapp.assets import Assets
 from webapp.domain import (
     Assistant,
     AssistantId,
+    Attachment,
+    AttachmentId,
+    AttachmentKind,
     BegunTurn,
     Conversation,
     ConversationId,
@@ -105,6 +108,8 @@ def parts() -> list[Parts]:
     ]
 
 
+IMAGE = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.IMAGE, "image/jpeg", 1_200_000, 40, 30)
+TEXT = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.TEXT, "text/plain", 10)
 ASSISTANT = Assistant(AssistantId(HOSTILE), HOSTILE, HOSTILE, HOSTILE, starters=(HOSTILE,))
 LISTED = ListedConversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW)
 SAMPLES: dict[str, list[Any]] = {
@@ -117,6 +122,7 @@ SAMPLES: dict[str, list[Any]] = {
     "chosen": [HOSTILE, "m"],
     "written": [dict.fromkeys(SETUP_FIELDS, HOSTILE), dict.fromkeys(SETUP_FIELDS, "")],
     "form": [None, "composer"],
+    "waiting": [(IMAGE, TEXT), ()],
     "welcome": [
         Welcome((ASSISTANT,) * 7, None, (HOSTILE,), dict.fromkeys(SETUP_FIELDS, HOSTILE)),
         Welcome((), ASSISTANT, (HOSTILE,)),
@@ -133,7 +139,13 @@ SAMPLES: dict[str, list[Any]] = {
     "running": [RUNNING, None],
     "partials": [Markup("<hx-partial id=r2-1>x</hx-partial>"), Markup("")],
     "streamed": [None, 2],
-    "message": [PROMPT, *ENDS, replace(PROMPT, siblings=(1, 3, 5)), replace(ENDS[0], siblings=(2, 4), is_saved=False)],
+    "message": [
+        PROMPT,
+        *ENDS,
+        replace(PROMPT, attachments=(IMAGE, TEXT)),
+        replace(PROMPT, siblings=(1, 3, 5)),
+        replace(ENDS[0], siblings=(2, 4), is_saved=False),
+    ],
     "prompt": [PROMPT],
     "reply": ENDS,
     "replaced": [None, ENDS[3]],
@@ -236,7 +248,8 @@ def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
         assert "<script>x" not in html
         assert "<hx-partial id=live>" not in html
         for element in elements(html):
-            assert element.tag not in {"img", "iframe", "style"}
+            assert element.tag not in {"iframe", "style"}
+            assert element.tag != "img" or str(element.attrs["src"]).startswith("?attachment=")
             assert not [found for found in element.attrs if found.startswith("on")]
             assert element.tag != "script" or element.attrs.get("nonce")
         # An attribute value may hold no raw `<` either: htmx rewrites `<hx-` wherever it stands (FAULTS, hole b).

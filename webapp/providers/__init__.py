@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, TypedDict
+from typing import NotRequired, Protocol, TypedDict
 
 from webapp.domain import Chunk, Model, ModelOption, Parameters
 
 NO_PARAMETERS = Parameters()
 
 
+class ImageUrl(TypedDict):
+    url: str
+
+
+class ContentPart(TypedDict):
+    """A part of a message in the form that OpenAI's API made common: a `text`, or an image as a `data:` URL."""
+
+    type: str
+    text: NotRequired[str]
+    image_url: NotRequired[ImageUrl]
+
+
 class ChatMessage(TypedDict):
-    """One message in the form that OpenAI's API made common: `role` is "system", "user" or "assistant"."""
+    """One message in the form that OpenAI's API made common: `role` is "system", "user" or "assistant".
+
+    Only what is told a provider that `sees_images` has parts.
+    """
 
     role: str
-    content: str
+    content: str | list[ContentPart]
+
+
+def text_of(message: ChatMessage) -> str:
+    """Give the text of a message, without its images."""
+    content = message["content"]
+    return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
 
 
 class Provider(Protocol):
@@ -31,6 +52,10 @@ class Provider(Protocol):
     @property
     def offered(self) -> Sequence[ModelOption]:
         """The models that readers may choose; none where there is no choice."""
+
+    @property
+    def sees_images(self) -> bool:
+        """Whether messages may have images."""
 
     async def open(self) -> None:
         """Start what has to be started, without waiting until it is ready."""

@@ -88,7 +88,9 @@ class EndpointProvider:
         timeouts: Timeouts | None = None,
         trust_env: bool = True,
         options: Sequence[ModelOption] = (),
+        sees_images: bool = True,
     ) -> None:
+        self._sees_images = sees_images
         self._timeouts = timeouts or Timeouts()
         self._kind, self._where = kind, where
         self._offers_all = [option.name for option in options] == [ALL_MODELS]
@@ -122,6 +124,10 @@ class EndpointProvider:
     @property
     def offered(self) -> Sequence[ModelOption]:
         return self._offered
+
+    @property
+    def sees_images(self) -> bool:
+        return self._sees_images
 
     async def open(self) -> None:
         """Nothing has to be started; the first request connects."""

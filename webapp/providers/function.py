@@ -46,6 +46,10 @@ class FunctionProvider:
     def offered(self) -> Sequence[ModelOption]:
         return ()
 
+    @property
+    def sees_images(self) -> bool:
+        return False
+
     async def open(self) -> None:
         """Nothing has to be started."""
 

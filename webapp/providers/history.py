@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import dropwhile
 
-from webapp.providers import ChatMessage
+from webapp.providers import ChatMessage, text_of
 
 BYTES_PER_TOKEN = 3
 """An estimate: with SmolLM2, English has 3.9, code 2.1, other scripts 1 to 2.4 (measured)."""
@@ -16,7 +16,7 @@ TEMPLATE_TOKENS = 8
 
 def estimate_tokens(messages: Sequence[ChatMessage]) -> int:
     """Estimate the tokens of `messages` from their UTF-8 bytes, which hold up better across scripts than characters."""
-    return sum(len(message["content"].encode()) // BYTES_PER_TOKEN + TEMPLATE_TOKENS for message in messages)
+    return sum(len(text_of(message).encode()) // BYTES_PER_TOKEN + TEMPLATE_TOKENS for message in messages)
 
 
 def fit(messages: Sequence[ChatMessage], budget_tokens: int) -> list[ChatMessage]:

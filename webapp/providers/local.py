@@ -22,7 +22,7 @@ import structlog
 
 from webapp.domain import Chunk, Model, ModelKind, ModelOption, ModelState, Parameters
 from webapp.errors import ModelNotReady, PromptTooLongForModel, TooManyRequests
-from webapp.providers import NO_PARAMETERS, ChatMessage
+from webapp.providers import NO_PARAMETERS, ChatMessage, text_of
 from webapp.providers.endpoint import EndpointProvider, Timeouts
 from webapp.providers.history import TEMPLATE_TOKENS, estimate_tokens, fit
 from webapp.providers.local_process import LocalServer, ServerEnded, ServerParameters
@@ -88,6 +88,10 @@ class LocalProvider:
     def offered(self) -> Sequence[ModelOption]:
         return ()
 
+    @property
+    def sees_images(self) -> bool:
+        return False
+
     async def open(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="local-model")
@@ -136,7 +140,7 @@ class LocalProvider:
     async def _count(self, messages: Sequence[ChatMessage]) -> int:
         if self._server is None:
             raise ModelNotReady(self._detail)
-        text = "\n".join(message["content"] for message in messages)
+        text = "\n".join(map(text_of, messages))
         tokens = await self._server.count_tokens(text) + TEMPLATE_TOKENS * len(messages)
         if tokens > CONTEXT_TOKENS:
             raise PromptTooLongForModel(detail=f"{tokens} tokens")

@@ -44,6 +44,10 @@ class PatientProvider:
     def offered(self) -> Sequence[ModelOption]:
         return self._provider.offered
 
+    @property
+    def sees_images(self) -> bool:
+        return self._provider.sees_images
+
     async def open(self) -> None:
         await self._provider.open()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from python_multipart.multipart import parse_options_header
@@ -14,32 +15,61 @@ from starlette.types import Message
 from webapp import errors
 from webapp.services import services
 
-MAX_FORM_FIELDS = 16
+MAX_FORM_FIELDS = 32
+MAX_FILES = 8
 BYTES_PER_CHAR = 12
 """A character of four bytes takes twelve in a form, each byte as `%XX`."""
 OTHER_FIELDS_BYTES = 8_192
 
 
+@dataclass(frozen=True, slots=True)
+class SentFile:
+    """A file as it came in a form; its name is whatever somebody called it."""
+
+    name: str
+    data: bytes
+
+
 async def read_fields(request: Request) -> Mapping[str, object]:
     """Read a form or a JSON object, whichever it is. Raises `BadRequest` and `BodyTooLarge`."""
-    bounded = _bounded(request, services(request).settings.rill_max_prompt_chars * BYTES_PER_CHAR + OTHER_FIELDS_BYTES)
+    return (await _read(request, 0))[0]
+
+
+async def read_fields_and_files(request: Request) -> tuple[Mapping[str, object], list[SentFile]]:
+    """Read the same, and the files that came in a form's field `file`. Raises `AttachmentRefused`, too."""
+    return await _read(request, MAX_FILES if services(request).settings.rill_attachments else 0)
+
+
+async def _read(request: Request, max_files: int) -> tuple[Mapping[str, object], list[SentFile]]:
+    settings = services(request).settings
+    limit_bytes = settings.rill_max_prompt_chars * BYTES_PER_CHAR + OTHER_FIELDS_BYTES
     media_type, options = parse_options_header(request.headers.get("content-type"))
+    too_large: errors.RillError = errors.BodyTooLarge()
+    if media_type == b"multipart/form-data" and max_files:
+        limit_bytes += settings.rill_max_upload_mb * 1_000_000
+        too_large = errors.AttachmentRefused(f"At most {settings.rill_max_upload_mb} MB can be attached at once.")
+    bounded = _bounded(request, limit_bytes, too_large)
     if media_type == b"application/json":
-        return await _json_object(bounded)
+        return await _json_object(bounded), []
     if media_type == b"application/x-www-form-urlencoded":
-        return await _form(bounded)
+        return await _form(bounded), []
     # Some of Python's decoders fail in ways of their own, and "punycode" takes ten seconds for a form.
     if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
         raise errors.BadRequest("This form is not in UTF-8.")
-    async with bounded.form(max_files=0, max_fields=MAX_FORM_FIELDS) as form:
-        return {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
+    # A browser sends a field for files that nobody chose, too: without a name.
+    async with bounded.form(max_files=max_files or 1, max_fields=MAX_FORM_FIELDS) as form:
+        fields = {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
+        files = [file for file in form.getlist("file") if isinstance(file, UploadFile) and file.filename]
+        if len(files) > max_files:
+            raise errors.BadRequest("Files cannot be sent here.")
+        return fields, [SentFile(file.filename or "", await file.read()) for file in files]
 
 
-def _bounded(request: Request, limit_bytes: int) -> Request:
-    """Give the request with a body that raises `BodyTooLarge` as soon as it is known to be."""
+def _bounded(request: Request, limit_bytes: int, too_large: errors.RillError) -> Request:
+    """Give the request with a body that raises the error as soon as it is known to be too large."""
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > limit_bytes:
-        raise errors.BodyTooLarge
+        raise too_large
     received = 0
 
     async def receive() -> Message:
@@ -47,7 +77,7 @@ def _bounded(request: Request, limit_bytes: int) -> Request:
         message = await request.receive()
         received += len(message.get("body", b""))
         if received > limit_bytes:
-            raise errors.BodyTooLarge
+            raise too_large
         return message
 
     return Request(request.scope, receive)

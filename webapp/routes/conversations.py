@@ -12,7 +12,7 @@ from webapp.feeds import Snapshot, snapshot
 from webapp.pages import Page
 from webapp.prompts import SentPrompt, read_assistant_id
 from webapp.rendering import Parts
-from webapp.routes import answers
+from webapp.routes import answers, attachments
 from webapp.services import SCRIPTS_COOKIE, asking_page, new_page, reader, services
 from webapp.transports import html, sse
 from webapp.transports.view import Draft, render_page, welcome
@@ -28,7 +28,8 @@ async def new(request: Request) -> Response:
     offered = await welcome(found, owner, read_assistant_id(query, "with"))
     listing = await found.lists.listing(owner)
     page = new_page(request, listed=listing.version)
-    draft = Draft(query["prompt"] if "prompt" in query else await found.workshop.draft(owner, None))
+    text = query["prompt"] if "prompt" in query else await found.workshop.draft(owner, None)
+    draft = Draft(text, waiting=await found.attachments.store.waiting(owner, None))
     deleted = query.get("deleted", "")[:64]
     body = render_page(found, page, listing, None, draft=draft, welcome=offered, deleted=deleted)
     return answers.html(page, body)
@@ -37,6 +38,8 @@ async def new(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """`GET /c/{id}`: a conversation's page; without scripts it streams a running reply in itself."""
     conversation_id, owner, found = _id(request), reader(request), services(request)
+    if "attachment" in request.query_params:
+        return await attachments.content(request, owner, request.query_params["attachment"])
     now = await snapshot(found.turns, owner, conversation_id)
     if "raw" in request.query_params:
         return _raw(request, now)
@@ -65,7 +68,8 @@ async def _draft(request: Request, now: Snapshot) -> Draft:
         return Draft(edited.text, edited.number)
     if (quoted := _asked(request, now, "quote")) is not None:
         return Draft("".join(f"> {line}\n" for line in quoted.text.splitlines()) + "\n")
-    return Draft(await services(request).workshop.draft(reader(request), now.conversation.id))
+    found, owner, place = services(request), reader(request), now.conversation.id
+    return Draft(await found.workshop.draft(owner, place), waiting=await found.attachments.store.waiting(owner, place))
 
 
 def _raw(request: Request, now: Snapshot) -> Response:
@@ -95,7 +99,8 @@ async def show_refusal(
     now = await snapshot(found.turns, owner, conversation_id) if conversation_id else None
     listing = await found.lists.listing(owner)
     page = _page_of(request, now, listing)
-    draft = Draft(sent.text, None if isinstance(error, NothingToEdit) else sent.edits)
+    waiting = await found.attachments.store.waiting(owner, conversation_id)
+    draft = Draft(sent.text, None if isinstance(error, NothingToEdit) else sent.edits, waiting)
     assistant = None if isinstance(error, AssistantNotFound) else sent.assistant
     offered = None if now else await welcome(found, owner, assistant, sent.written)
     body = render_page(found, page, listing, now, notice=error.sentence, draft=draft, welcome=offered)

@@ -7,10 +7,11 @@ from starlette.responses import Response
 
 from webapp import errors, ids
 from webapp.domain import BegunTurn, ConversationId, Setup
-from webapp.pages import new_request_id
+from webapp.pages import empty_composer
 from webapp.prompts import SentPrompt, read_number, read_prompt
 from webapp.routes import answers
-from webapp.routes.bodies import read_fields
+from webapp.routes.attachments import take_file
+from webapp.routes.bodies import read_fields, read_fields_and_files
 from webapp.routes.conversations import show_refusal, without_scripts
 from webapp.services import asking_page, reader, services
 from webapp.setups import read_setup
@@ -26,6 +27,8 @@ _REFUSALS = (
     errors.ModelNotOffered,
     errors.SetupRefused,
     errors.AssistantNotFound,
+    errors.AttachmentNotFound,
+    errors.AttachmentRefused,
     errors.StoreUnavailable,
     errors.ServerEnding,
 )
@@ -78,11 +81,17 @@ def _id(request: Request) -> ConversationId:
 
 
 async def _create(request: Request, conversation_id: ConversationId | None) -> Response:
-    sent, owner, begin = read_prompt(await read_fields(request)), reader(request), services(request).turns.begin
+    (fields, files), owner = await read_fields_and_files(request), reader(request)
+    sent = read_prompt(fields)
     try:
+        attached = [(await take_file(request, conversation_id, file)).id for file in files]
         setup = await _setup(request, sent) if conversation_id is None else None
-        begun = await begin(
-            owner, conversation_id, sent.text, sent.request_id, edits=sent.edits, model=sent.model, setup=setup
+        begun = await services(request).turns.begin(
+            *(owner, conversation_id, sent.text, sent.request_id),
+            edits=sent.edits,
+            model=sent.model,
+            setup=setup,
+            attached=(*sent.attached, *attached),
         )
     except _REFUSALS as error:
         if answers.is_htmx(request) or answers.is_program(request):
@@ -110,7 +119,7 @@ def _acknowledgement(request: Request, begun: BegunTurn, *, is_first: bool) -> R
         response = answers.fragments(request, page, "", 201)
         response.headers["HX-Redirect"] = page.conversation_url
         return response
-    stored = render("fragments/prompt_stored.html", page=page, request_id=new_request_id(), draft="", edits=None)
+    stored = render("fragments/prompt_stored.html", page=page, **empty_composer())
     # Sent again because the socket did not answer: so the page stops relying on it.
     is_second_try = request.query_params.get("again") == "1"
     down = render("fragments/stepped_down.html", page=page) if is_second_try else ""

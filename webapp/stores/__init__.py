@@ -5,7 +5,7 @@ Every query is by owner, so that object-level authorisation lives here and in no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -13,8 +13,11 @@ from typing import Protocol
 from webapp.domain import (
     Assistant,
     AssistantId,
+    Attachment,
+    AttachmentId,
     BegunTurn,
     Checkpoint,
+    Content,
     Conversation,
     ConversationId,
     Hit,
@@ -49,11 +52,17 @@ class Store(Protocol):
         """Raise `StoreUnavailable` unless a query can be answered now."""
 
     async def create_conversation(
-        self, owner: ReaderId, prompt: str, request_id: RequestId, setup: Setup = NO_SETUP
+        self,
+        owner: ReaderId,
+        prompt: str,
+        request_id: RequestId,
+        setup: Setup = NO_SETUP,
+        attached: Sequence[AttachmentId] = (),
     ) -> BegunTurn:
         """Store a first prompt with the conversation it opens, and a running, empty reply.
 
-        The same `request_id` with the same prompt from the same owner gives the conversation of the first time.
+        The same `request_id` with the same prompt from the same owner gives the conversation of the first time. What is
+        `attached` has waited for it (see `AttachmentStore`). Raises `AttachmentNotFound`.
         """
 
     async def begin_turn(
@@ -64,11 +73,13 @@ class Store(Protocol):
         request_id: RequestId,
         edits: int | None = None,
         model: str | None = None,
+        attached: Sequence[AttachmentId] = (),
     ) -> BegunTurn:
         """Store a further prompt, and a running, empty reply to it; or, with `edits`, a sibling of that prompt.
 
-        The same `request_id` with the same prompt in the same conversation gives the turn of the first time.
-        Raises `ConversationNotFound`, `TurnRunning` while another reply is being written, and `NothingToEdit`.
+        The same `request_id` with the same prompt in the same conversation gives the turn of the first time. A sibling
+        has the attachments of the prompt that it edits, too. Raises `ConversationNotFound`, `TurnRunning` while another
+        reply is being written, `NothingToEdit`, and `AttachmentNotFound`.
         """
 
     async def retry_turn(
@@ -224,3 +235,29 @@ class Workshop(Protocol):
 
     async def purge_drafts(self, before: datetime) -> int:
         """Delete drafts that were last changed before then, and those of conversations that are no more."""
+
+
+class AttachmentStore(Protocol):
+    """What readers attach to prompts. It waits until the store is given the prompt, and then is the conversation's.
+
+    What belongs to a conversation is deleted with the last message that has it. All methods raise `StoreUnavailable`
+    when the database fails.
+    """
+
+    async def add(self, owner: ReaderId, conversation_id: ConversationId | None, content: Content, most: int) -> bool:
+        """Keep an attachment for the next prompt in a conversation, or for a new one's; no more than `most` wait."""
+
+    async def waiting(self, owner: ReaderId, conversation_id: ConversationId | None) -> Sequence[Attachment]:
+        """Give what waits for the next prompt, oldest first."""
+
+    async def drop(self, owner: ReaderId, attachment_id: AttachmentId) -> None:
+        """Delete an attachment that waits."""
+
+    async def content(self, owner: ReaderId, attachment_id: AttachmentId) -> Content:
+        """Give an owner's attachment with what it is. Raises `AttachmentNotFound`."""
+
+    async def contents(self, conversation_id: ConversationId, wanted: Collection[AttachmentId]) -> Sequence[Content]:
+        """Give those of a conversation's attachments that are wanted, in no order."""
+
+    async def purge_waiting(self, before: datetime) -> int:
+        """Delete what was attached before then and never sent."""

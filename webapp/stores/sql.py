@@ -19,6 +19,8 @@ from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import (
+    Attachment,
+    AttachmentId,
     BegunTurn,
     Checkpoint,
     Conversation,
@@ -37,6 +39,7 @@ from webapp.domain import (
 )
 from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, NothingToRetry, TurnRunning
 from webapp.stores import NO_SETUP
+from webapp.stores.attachments import drop_unused, read_attachments, take_waiting, write_attachments
 from webapp.stores.branches import branch_to, children_of, nearest_end, newest_leaf, with_all_that_follows
 from webapp.stores.catalog import listed_anywhere
 from webapp.stores.database import Database, insert_or, to_its_end, utc_now
@@ -76,7 +79,12 @@ class SqlStore:
 
     @to_its_end
     async def create_conversation(
-        self, owner: ReaderId, prompt: str, request_id: RequestId, setup: Setup = NO_SETUP
+        self,
+        owner: ReaderId,
+        prompt: str,
+        request_id: RequestId,
+        setup: Setup = NO_SETUP,
+        attached: Sequence[AttachmentId] = (),
     ) -> BegunTurn:
         key = request_key(request_id, prompt)
         async with self.database.writing() as connection:
@@ -85,7 +93,8 @@ class SqlStore:
             if not is_new:
                 return await _repeated(connection, row, key)
             await end_draft(connection, owner, None, request_id)
-            return await self._add_turn(connection, row, None, prompt, key)
+            taken = await take_waiting(connection, owner, row.id, attached)
+            return await self._add_turn(connection, row, None, prompt, key, taken)
 
     @to_its_end
     async def begin_turn(
@@ -96,6 +105,7 @@ class SqlStore:
         request_id: RequestId,
         edits: int | None = None,
         model: str | None = None,
+        attached: Sequence[AttachmentId] = (),
     ) -> BegunTurn:
         key = request_key(request_id, prompt)
         async with self.database.writing() as connection:
@@ -105,13 +115,14 @@ class SqlStore:
             await _require_rest(connection, row)
             await _choose(connection, row, model)
             await end_draft(connection, owner, conversation_id, request_id)
+            taken = await take_waiting(connection, owner, row.id, attached)
             if edits is None:
-                return await self._add_turn(connection, row, row.head, prompt, key)
+                return await self._add_turn(connection, row, row.head, prompt, key, taken)
             edited = await _find(connection, row.id, edits)
             if edited is None or edited.role is not Role.USER:
                 raise NothingToEdit
             await _count_switch(connection, row.id)
-            begun = await self._add_turn(connection, row, edited.parent, prompt, key)
+            begun = await self._add_turn(connection, row, edited.parent, prompt, key, [*edited.attachments, *taken])
             return replace(begun, is_switch=True)
 
     @to_its_end
@@ -282,10 +293,17 @@ class SqlStore:
         return is_new
 
     async def _add_turn(
-        self, connection: AsyncConnection, row: Row[Any], parent: int | None, prompt: str, key: str
+        self,
+        connection: AsyncConnection,
+        row: Row[Any],
+        parent: int | None,
+        prompt: str,
+        key: str,
+        attached: Sequence[Attachment],
     ) -> BegunTurn:
         number = await _last_number(connection, row) + 1
         values = {"parent": parent, "role": Role.USER, "text": prompt, "request_key": key}
+        values |= {"attachments": write_attachments(attached)}
         statement = insert(messages).values(conversation_id=row.id, number=number, **values)
         await connection.execute(statement.values(created_at=self.database.now()))
         await keep_searchable(connection, row.owner, row.id, number, prompt)
@@ -324,10 +342,11 @@ class SqlStore:
     async def _empty(self, connection: AsyncConnection, row: Row[Any], numbers: set[int]) -> None:
         """Leave nothing of messages but their numbers, which are never given again."""
         of = (messages.c.conversation_id == row.id, messages.c.number.in_(numbers))
-        nothing = {"text": "", "html": None, "reasoning": None, "comment": None, "rating": None}
+        nothing = {"text": "", "html": None, "reasoning": None, "comment": None, "rating": None, "attachments": None}
         await connection.execute(update(messages).where(*of).values(deleted_at=self.database.now(), **nothing))
         found = (search_texts.c.conversation_id == row.id, search_texts.c.number.in_(numbers))
         await connection.execute(delete(search_texts).where(*found))
+        await drop_unused(connection, row.id)
 
     async def _touch(self, connection: AsyncConnection, changed: Sequence[ConversationId]) -> None:
         if changed:
@@ -514,4 +533,5 @@ def _as_message(row: Row[Any]) -> Message:
         measures=Measures(row.model or "", row.first_seconds, row.seconds, row.prompt_tokens, row.reply_tokens),
         rating=row.rating,
         comment=row.comment or "",
+        attachments=read_attachments(row.attachments),
     )

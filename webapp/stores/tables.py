@@ -16,6 +16,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     Table,
@@ -130,6 +131,8 @@ messages = Table(
     # What the reader thinks of a reply: 1 or -1.
     Column("rating", Integer),
     Column("comment", StorableText),
+    # What was attached to a prompt, as JSON without the content, which the table below has.
+    Column("attachments", StorableText),
     # A message that was deleted has no text any more; its number is never given again.
     Column("deleted_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
@@ -166,6 +169,23 @@ assistants = Table(
     Column("created_at", UTCDateTime, nullable=False),
     PrimaryKeyConstraint("id"),
     Index("ix_assistants_owner_created_at", "owner", "created_at"),
+)
+
+attachments = Table(
+    "attachments",
+    metadata,
+    # What readers attached. It belongs to no conversation until its prompt is sent; until then it
+    # waits in a place, as a draft does.
+    Column("id", StorableText),
+    Column("owner", StorableText, nullable=False),
+    Column("conversation_id", StorableText, ForeignKey("conversations.id", ondelete="CASCADE")),
+    Column("place", StorableText, nullable=False),
+    Column("about", StorableText, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("id"),
+    Index("ix_attachments_owner_place", "owner", "place"),
+    Index("ix_attachments_conversation_id", "conversation_id"),
 )
 
 drafts = Table(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from webapp.domain import Assistant, AssistantId, Listing, ListNews, Position, ReaderId, Setup
+from webapp.domain import Assistant, AssistantId, Attachment, Listing, ListNews, Position, ReaderId, Setup
 from webapp.feeds import Beat, Item, ListCursor, Snapshot
 from webapp.pages import Page, new_request_id
 from webapp.rendering import Parts
@@ -15,10 +15,14 @@ from webapp.services import Services
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the composer begins with. `edits` is the number of an earlier prompt that it is to stand beside."""
+    """What the composer begins with. `edits` is the number of an earlier prompt that it is to stand beside.
+
+    `waiting` is what was attached and not sent yet.
+    """
 
     text: str = ""
     edits: int | None = None
+    waiting: Sequence[Attachment] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ def render_page(
         notice=notice,
         draft=draft.text,
         edits=draft.edits,
+        waiting=draft.waiting,
         deleted=deleted,
         chosen=_chosen(services, snapshot, welcome),
         welcome=welcome,

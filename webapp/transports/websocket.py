@@ -18,7 +18,7 @@ from webapp import errors
 from webapp.deadlines import Deadline
 from webapp.domain import ReaderId
 from webapp.feeds import Item, Snapshot, follow
-from webapp.pages import Page, new_request_id
+from webapp.pages import Page, empty_composer
 from webapp.prompts import read_prompt
 from webapp.services import Services
 from webapp.transports.view import fragments, list_cursor
@@ -83,11 +83,13 @@ class PageSocket:
         sent, conversation_id = read_prompt(read_frame(frame)), self._page.conversation_id
         if conversation_id is None:
             raise errors.BadRequest("A first message goes by POST.")
-        begin = self._services.turns.begin
-        await begin(self._reader, conversation_id, sent.text, sent.request_id, edits=sent.edits, model=sent.model)
-        return self._services.renderer.render(
-            "fragments/prompt_stored.html", page=self._page, request_id=new_request_id(), draft="", edits=None
+        await self._services.turns.begin(
+            *(self._reader, conversation_id, sent.text, sent.request_id),
+            edits=sent.edits,
+            model=sent.model,
+            attached=sent.attached,
         )
+        return self._services.renderer.render("fragments/prompt_stored.html", page=self._page, **empty_composer())
 
     def _refusal(self, error: errors.RillError) -> str:
         return self._services.renderer.render("fragments/refusal.html", page=self._page, notice=error.sentence)

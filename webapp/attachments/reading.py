@@ -1,0 +1,72 @@
+"""Files read in a process of their own, which is ended when it takes too long or too much (see `child`)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from pathlib import Path
+
+import structlog
+
+from webapp.errors import AttachmentRefused
+
+log = structlog.get_logger()
+
+MOST_TEXT_CHARS = 200_000
+"""Some fifty thousand tokens: more than most models take, and a book of a hundred pages."""
+MOST_PIXELS = 60_000_000
+"""What the best of telephones make."""
+LONGEST_EDGE = 1568
+"""Vision models see no more: they make larger images smaller themselves."""
+MEMORY_BYTES = 1_000_000_000
+SECONDS = 30.0
+AT_ONCE = 2
+"""How many are read at once; the others wait."""
+
+_SCRIPT = Path(__file__).with_name("child.py")
+_slots = asyncio.Semaphore(AT_ONCE)
+
+
+async def read_image(name: str, data: bytes) -> tuple[bytes, int, int]:
+    """Make a JPEG of an image; give it with its width and height in pixels. Raises `AttachmentRefused`."""
+    about, made = await _read("image", name, data)
+    return made, int(about["width"]), int(about["height"])
+
+
+async def read_pdf(name: str, data: bytes) -> bytes:
+    """Give the text of a PDF, as UTF-8. Raises `AttachmentRefused`."""
+    return (await _read("pdf", name, data))[1]
+
+
+async def _read(kind: str, name: str, data: bytes) -> tuple[dict[str, str], bytes]:
+    async with _slots:
+        answer = await _ask_child(kind, name, data)
+    head, _, content = answer.partition(b"\n")
+    try:
+        about = json.loads(head)
+    except ValueError:
+        # Out of memory, or a fault of a parser's: the file is to blame, whatever it was.
+        log.warning("attachment.unreadable", kind=kind, bytes=len(data))
+        raise AttachmentRefused(f"“{name}” cannot be read.") from None
+    if "refused" in about:
+        raise AttachmentRefused(f"“{name}” {about['refused']}.")
+    return about, content
+
+
+async def _ask_child(kind: str, name: str, data: bytes) -> bytes:
+    limits = (MEMORY_BYTES, MOST_PIXELS, LONGEST_EDGE, MOST_TEXT_CHARS)
+    command = (sys.executable, "-P", str(_SCRIPT), kind, *map(str, limits))
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    try:
+        async with asyncio.timeout(SECONDS):
+            answer, _ = await process.communicate(data)
+    except TimeoutError:
+        log.warning("attachment.too_slow", kind=kind, bytes=len(data))
+        raise AttachmentRefused(f"“{name}” takes too long to be read.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return answer

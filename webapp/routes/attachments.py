@@ -1,0 +1,71 @@
+"""Attachments: files come up before their prompt, and are given to nobody but their owner."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from webapp import errors
+from webapp.domain import Attachment, AttachmentId, AttachmentKind, ConversationId, ReaderId
+from webapp.prompts import MAX_ATTACHMENT_ID_CHARS
+from webapp.routes import answers
+from webapp.routes.bodies import SentFile, read_fields, read_fields_and_files
+from webapp.services import asking_page, reader, services
+
+SAFE_HEADERS = {
+    "Cache-Control": "private, max-age=31536000, immutable",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+}
+
+
+async def attach(request: Request) -> Response:
+    """`POST /attachments`, `POST /c/{id}/attachments`: keep each `file` of a form for the next prompt there."""
+    conversation_id = request.path_params.get("conversation_id")
+    _, files = await read_fields_and_files(request)
+    if not files:
+        raise errors.BadRequest("There is no file in this request.")
+    if conversation_id is not None:
+        await services(request).lists.catalog.find(reader(request), conversation_id)
+    taken = [await take_file(request, conversation_id, file) for file in files]
+    if answers.is_program(request) and not answers.is_htmx(request):
+        told = [{"id": each.id, "name": each.name, "kind": each.kind, "size": each.size} for each in taken]
+        return JSONResponse({"attachments": told}, 201)
+    return await _waiting(request, conversation_id)
+
+
+async def detach(request: Request) -> Response:
+    """`POST /attachments/drop`, `POST /c/{id}/attachments/drop`: forget one that waits, by its id as `drop`."""
+    fields = await read_fields(request)
+    attachment_id = AttachmentId(str(fields.get("drop", ""))[:MAX_ATTACHMENT_ID_CHARS])
+    await services(request).attachments.store.drop(reader(request), attachment_id)
+    return await _waiting(request, request.path_params.get("conversation_id"))
+
+
+async def take_file(request: Request, conversation_id: ConversationId | None, file: SentFile) -> Attachment:
+    """Keep a file for the next prompt. Raises `AttachmentRefused`."""
+    found, sees_images = services(request), services(request).provider.sees_images
+    return await found.attachments.take(
+        reader(request), conversation_id, file.name, file.data, are_images_seen=sees_images
+    )
+
+
+async def content(request: Request, owner: ReaderId, attachment_id: str) -> Response:
+    """Answer with an attachment: an image to be shown, or text as it was told to the model."""
+    wanted = AttachmentId(attachment_id[:MAX_ATTACHMENT_ID_CHARS])
+    found = await services(request).attachments.store.content(owner, wanted)
+    is_image = found.attachment.kind is AttachmentKind.IMAGE
+    media_type = found.attachment.media_type if is_image else "text/plain; charset=utf-8"
+    disposition = f"inline; filename*=UTF-8''{quote(found.attachment.name)}"
+    return Response(found.data, media_type=media_type, headers={**SAFE_HEADERS, "Content-Disposition": disposition})
+
+
+async def _waiting(request: Request, conversation_id: ConversationId | None) -> Response:
+    """Show what waits now, in the composer that asked."""
+    page = asking_page(request, conversation_id)
+    if not answers.is_htmx(request):
+        return RedirectResponse(page.home_url if conversation_id is None else page.conversation_url, 303)
+    found = services(request)
+    waiting = await found.attachments.store.waiting(reader(request), conversation_id)
+    return answers.fragments(request, page, found.renderer.render("fragments/attached.html", waiting=waiting), 201)
