@@ -18,6 +18,7 @@ from webapp import errors
 from webapp.assets import Assets
 from webapp.assistants import Assistants
 from webapp.attachments import Attachments
+from webapp.branding import Brand
 from webapp.brokers.memory import MemoryBroker
 from webapp.domain import ModelState
 from webapp.images import Images
@@ -56,7 +57,7 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
     """
     settings = settings or read()
     provider = FunctionProvider(reply) if reply is not None else None
-    offer = read_offer(settings.rill_assistants)
+    offer, brand = read_offer(settings.rill_assistants), _brand(settings)
     secret = settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
     return Starlette(
         routes=_routes(),
@@ -77,8 +78,16 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
             ClientDisconnect: answers.left,
             Exception: answers.failed,
         },
-        lifespan=_lifespan(settings, secret, provider, offer),
+        lifespan=_lifespan(settings, secret, provider, offer, brand),
     )
+
+
+def _brand(settings: Settings) -> Brand:
+    brand = Brand(settings.rill_name, settings.rill_footer, settings.rill_logo, settings.rill_accent)
+    brand.check()
+    if settings.rill_templates is not None and not settings.rill_templates.is_dir():
+        raise errors.SettingsInvalid(f"RILL_TEMPLATES: there is no folder {settings.rill_templates}.")
+    return brand
 
 
 def _routes() -> list[Route | WebSocketRoute]:
@@ -118,6 +127,8 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}/turn/continue", turns.go_on, methods=["POST"]),
         Route("/c/{conversation_id}/branch", turns.show_branch, methods=["POST"]),
         WebSocketRoute("/chat", operations.tutorial),
+        Route("/theme", operations.choose_theme, methods=["POST"]),
+        Route("/manifest.webmanifest", operations.manifest, methods=["GET"]),
         Route("/model", operations.model, methods=["GET"]),
         Route("/image", operations.image, methods=["GET"]),
         Route("/styleguide", operations.styleguide, methods=["GET"]),
@@ -134,7 +145,7 @@ def _folder(name: str) -> Path:
 
 
 def _lifespan(
-    settings: Settings, secret: str, provider: Provider | None, offer: Offer
+    settings: Settings, secret: str, provider: Provider | None, offer: Offer, brand: Brand
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
@@ -152,6 +163,8 @@ def _lifespan(
                 lambda: chosen.offered,
                 can_set_up=settings.rill_own_setups,
                 can_attach=settings.rill_attachments,
+                brand=brand,
+                overrides=settings.rill_templates,
             )
             replies = ReplyRenderer(images.source, images.rule)
             stack.push_async_callback(replies.close)
@@ -185,7 +198,8 @@ def _lifespan(
                 Assistants(offer, workshop, are_own_allowed=settings.rill_own_setups),
                 workshop,
                 attached,
-                Assets(_folder("static")),
+                brand,
+                Assets(_folder("static"), brand),
             )
             await _first_look(chosen)
             yield

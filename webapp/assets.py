@@ -1,7 +1,8 @@
 """The static files as the browser gets them: few, small, compressed once, and never asked for twice.
 
 The style sheets are joined in the order of their names, htmx and its extensions in the order in which they have to run.
-Each name carries a hash of the content, so that a browser may keep it for ever.
+Each name carries a hash of the content, so that a browser may keep it for ever. There is a sheet for each theme: to
+choose one needs no script, and no second copy of the colours.
 """
 
 from __future__ import annotations
@@ -11,8 +12,16 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from webapp.branding import LOGO_TYPES, Brand
+
 SCRIPTS = ("htmx.min.js", "hx-csp.min.js", "hx-ws.min.js", "hx-sse.min.js")
 """In one file, because htmx starts by itself once its own script has run, and needs its extensions by then."""
+DARK = "@media screen and (prefers-color-scheme: dark)"
+"""What the colours of the dark scheme stand in; paper is white, whatever the screen was."""
+THEMES = {"": DARK, "light": "@media not all", "dark": "@media screen"}
+"""What takes that place in the sheet of each theme; the first is what the reader's system says."""
+SCHEME = "color-scheme: light dark;"
+SCHEMES = {"": "light dark", "light": "light", "dark": "dark"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +35,34 @@ class Asset:
 class Assets:
     """All static files, read once; found by the name that `url_name` gives."""
 
-    def __init__(self, folder: Path) -> None:
-        styles = b"\n".join(path.read_bytes() for path in sorted((folder / "css").glob("*.css")))
+    def __init__(self, folder: Path, brand: Brand | None = None) -> None:
+        brand = brand or Brand()
+        styles = "\n".join(path.read_text("utf-8") for path in sorted((folder / "css").glob("*.css")))
+        if brand.accent:
+            light, dark = brand.colors(is_dark=False), brand.colors(is_dark=True)
+            styles += f"\n:root {{ {light} }}\n{DARK} {{ :root {{ {dark} }} }}"
         scripts = b"\n".join((folder / "vendor" / name).read_bytes() for name in SCRIPTS)
+        logo = brand.logo or folder / "icon.svg"
         named = {
-            "rill.css": _asset("rill", "css", "text/css; charset=utf-8", styles),
             "htmx.js": _asset("htmx", "js", "text/javascript; charset=utf-8", scripts),
-            "icon.svg": _asset("icon", "svg", "image/svg+xml", (folder / "icon.svg").read_bytes()),
+            "logo": _asset("logo", logo.suffix[1:].lower(), LOGO_TYPES[logo.suffix.lower()], logo.read_bytes()),
         }
-        self._url_names = {name: asset.name for name, asset in named.items()}
+        for theme in THEMES:
+            sheet = styles.replace(DARK, THEMES[theme]).replace(SCHEME, f"color-scheme: {SCHEMES[theme]};")
+            named[f"style {theme}"] = _asset("rill", "css", "text/css; charset=utf-8", sheet.encode())
+        self._named = named
         self._by_url_name = {asset.name: asset for asset in named.values()}
 
     def url_name(self, name: str) -> str:
-        """Give the hashed name of `rill.css`, `htmx.js` or `icon.svg`."""
-        return self._url_names[name]
+        """Give the hashed name of `htmx.js` or `logo`."""
+        return self._named[name].name
+
+    def style(self, theme: str) -> str:
+        """Give the hashed name of a theme's style sheet."""
+        return self._named[f"style {theme}"].name
+
+    def media_type(self, name: str) -> str:
+        return self._named[name].media_type
 
     def get(self, url_name: str) -> Asset | None:
         return self._by_url_name.get(url_name)

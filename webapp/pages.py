@@ -28,7 +28,7 @@ class Page:
 
     `name` is random; `since` is the number of the last message that the page shows as settled, `switches` how often
     another branch of the conversation had been shown before, `listed` the version of the reader's list that it shows;
-    what asks without one is no page, and follows no list.
+    what asks without one is no page, and follows no list. `theme` is the one that its reader chose, "light" or "dark".
     """
 
     base: str
@@ -39,6 +39,7 @@ class Page:
     since: int
     switches: int = 0
     listed: int | None = None
+    theme: str = ""
 
     @classmethod
     def make(
@@ -53,13 +54,20 @@ class Page:
         since: int = 0,
         switches: int = 0,
         listed: int | None = None,
+        theme: str = "",
     ) -> Page:
         name = name or secrets.token_urlsafe(12)
-        return cls(base, origin, name, page_nonce(secret, reader, name), conversation_id, since, switches, listed)
+        return cls(
+            base, origin, name, page_nonce(secret, reader, name), conversation_id, since, switches, listed, theme
+        )
 
     @property
     def home_url(self) -> str:
         return f"{self.base}/"
+
+    @property
+    def theme_url(self) -> str:
+        return f"{self.base}/theme"
 
     @property
     def model_url(self) -> str:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from webapp import errors, ids
+from webapp.branding import Brand
 from webapp.domain import (
     BegunTurn,
     Conversation,
@@ -75,7 +76,7 @@ class Renderer:
     """Renders templates with autoescape; an undefined name in a template is an error.
 
     `offered` gives the models that readers may choose; `can_set_up` says whether they may set conversations up,
-    `can_attach` whether they may attach files.
+    `can_attach` whether they may attach files. Templates in `overrides` take the place of those with the same names.
     """
 
     def __init__(
@@ -85,9 +86,11 @@ class Renderer:
         *,
         can_set_up: bool = True,
         can_attach: bool = True,
+        brand: Brand | None = None,
+        overrides: Path | None = None,
     ) -> None:
         self.environment = Environment(
-            loader=FileSystemLoader(folder),
+            loader=FileSystemLoader([folder] if overrides is None else [overrides, folder]),
             autoescape=True,
             undefined=StrictUndefined,
             auto_reload=False,
@@ -105,6 +108,7 @@ class Renderer:
             offered=offered,
             can_set_up=can_set_up,
             can_attach=can_attach,
+            brand=brand or Brand(),
             groups=groups,
             age=age,
             excerpt=lambda text, query: excerpt(text, terms_of(query)),

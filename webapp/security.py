@@ -84,6 +84,7 @@ def content_security_policy(nonce: str, connections: Iterable[str]) -> str:
             f"script-src 'nonce-{nonce}' 'strict-dynamic'",
             "style-src 'self'",
             "img-src 'self'",
+            "manifest-src 'self'",
             f"connect-src {allowed}",
             "form-action 'self'",
             "base-uri 'none'",

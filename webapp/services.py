@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from starlette.requests import HTTPConnection
 
-from webapp.assets import Assets
+from webapp.assets import THEMES, Assets
 from webapp.assistants import Assistants
 from webapp.attachments import Attachments
+from webapp.branding import Brand
 from webapp.domain import ConversationId, ReaderId
 from webapp.images import Images
 from webapp.lists import Lists
@@ -23,6 +24,9 @@ from webapp.turns import Turns
 
 SCRIPTS_COOKIE = "rill_scripts"
 """Says "off" for a browser that was seen to run no scripts; its pages stream a running reply in themselves."""
+
+
+THEME_COOKIE = "rill_theme"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Services:
     assistants: Assistants
     workshop: Workshop
     attachments: Attachments
+    brand: Brand
     assets: Assets
 
 
@@ -104,4 +109,10 @@ def _page(
         since=since,
         switches=switches,
         listed=listed,
+        theme=read_theme(connection.cookies.get(THEME_COOKIE)),
     )
+
+
+def read_theme(value: object) -> str:
+    """Read a theme's name; what is none is the reader's system's."""
+    return value if isinstance(value, str) and value in THEMES else ""

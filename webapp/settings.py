@@ -87,6 +87,15 @@ class Settings(BaseModel):
     )
     rill_styleguide: bool = Field(False, description="Serve `/styleguide`, which shows all that replies can have.")
 
+    rill_name: str = Field("Rill", min_length=1, max_length=60, description="What the page calls itself.")
+    rill_logo: Path | None = Field(None, description="SVG, PNG or WebP file, square, shown beside the name.")
+    rill_accent: str = Field(
+        "", description="Colour of buttons and links, such as `#7b3a9a`; made darker or lighter until it can be read."
+    )
+    rill_footer: str = Field("", max_length=300, description="A line of text below the message box.")
+    rill_templates: Path | None = Field(
+        None, description="Folder whose templates take the place of those with the same names; see docs/operating.md."
+    )
     rill_titles: bool = Field(
         True,
         description="After the first reply, ask the model for the conversation's title; otherwise it is the first "

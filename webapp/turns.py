@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 
 import structlog
@@ -147,12 +148,12 @@ class Turns:
         prompt = self._accept(prompt)
         self._require_offered(model)
         if conversation_id is None:
-            stored = self.store.create_conversation(
-                owner, prompt, request_id, _with_model(setup or Setup(), model), attached
-            )
+            setup = _with_model(setup or Setup(), model)
+            store = partial(self.store.create_conversation, owner, prompt, request_id, setup, attached)
         else:
-            stored = self.store.begin_turn(owner, conversation_id, prompt, request_id, edits, model, attached)
-        return await self._to_its_end(self._begin(stored, flush_seconds))
+            conversation = (owner, conversation_id)
+            store = partial(self.store.begin_turn, *conversation, prompt, request_id, edits, model, attached)
+        return await self._to_its_end(self._begin(store, flush_seconds))
 
     async def retry(
         self,
@@ -232,8 +233,8 @@ class Turns:
         task.add_done_callback(self._beginnings.discard)
         return await asyncio.shield(task)
 
-    async def _begin(self, stored: Coroutine[None, None, BegunTurn], flush_seconds: float | None) -> BegunTurn:
-        begun = await stored
+    async def _begin(self, store: Callable[[], Awaitable[BegunTurn]], flush_seconds: float | None) -> BegunTurn:
+        begun = await store()
         if not begun.is_repeat:
             await self._start(begun, None, flush_seconds)
         return begun

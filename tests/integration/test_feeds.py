@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes import ROOT, until
 from webapp import errors, feeds
+from webapp.attachments import Attachments
 from webapp.brokers.memory import WAITING_BYTES, MemoryBroker
 from webapp.domain import Conversation, ConversationId, Fragment, FragmentKind, Position, ReaderId, RequestId, TurnState
 from webapp.feeds import Beat, Snapshot, TextPiece, TurnEnd, follow, follow_reply
@@ -19,6 +20,7 @@ from webapp.providers import ChatMessage
 from webapp.providers.function import FunctionProvider
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
+from webapp.stores.attachments import SqlAttachments
 from webapp.stores.sql import SqlStore
 from webapp.turns import TurnLimits, Turns
 
@@ -51,7 +53,8 @@ async def turns(tmp_path: Path, pen: Pen) -> AsyncIterator[Turns]:
     store = SqlStore(f"sqlite:///{tmp_path}/rill.db")
     await store.open()
     renderer, replies = Renderer(ROOT / "templates"), ReplyRenderer()
-    made = Turns(store, MemoryBroker(), FunctionProvider(pen), renderer, replies, TurnLimits(flush_seconds=0))
+    attached = Attachments(SqlAttachments(store.database))
+    made = Turns(store, MemoryBroker(), FunctionProvider(pen), renderer, replies, TurnLimits(flush_seconds=0), attached)
     await made.open()
     yield made
     await made.close(0)

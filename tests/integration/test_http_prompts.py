@@ -272,6 +272,9 @@ async def test_a_prompt_of_just_the_right_length_is_taken_in_any_form(reader: ht
         assert prompt in "".join(line.get("content", "") for line in told)
 
 
+PART = b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n'
+
+
 async def chunked(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), 65_536):
         yield body[start : start + 65_536]
@@ -279,19 +282,24 @@ async def chunked(body: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("is_announced", [True, False])
 @pytest.mark.parametrize(
-    "media_type", ["application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+    ("media_type", "begin", "cause"),
+    [
+        ("application/json", b'{"prompt": "', "body_too_large"),
+        ("application/x-www-form-urlencoded", b"prompt=", "body_too_large"),
+        # Files may come in it, so it may be larger.
+        ("multipart/form-data; boundary=x", PART, "prompt_too_long"),
+    ],
 )
 async def test_a_body_that_is_far_too_large_is_refused(
-    reader: httpx.AsyncClient, model: ScriptedUpstream, is_announced: bool, media_type: str
+    reader: httpx.AsyncClient, model: ScriptedUpstream, is_announced: bool, media_type: str, begin: bytes, cause: str
 ) -> None:
-    begin = {"a": b'{"prompt": "', "m": b'--x\r\nContent-Disposition: form-data; name="prompt"\r\n\r\n'}
-    body = begin.get(media_type[0] if "json" in media_type else media_type[:1], b"prompt=") + b"x" * 200_000
+    body = begin + b"x" * 200_000 + b"\r\n--x--\r\n"
     content = body if is_announced else chunked(body)
 
     answer = await reader.post("/messages", content=content, headers={**LINES, "Content-Type": media_type})
 
     assert answer.status_code == 413
-    assert answer.json()["cause"] == "body_too_large"
+    assert answer.json()["cause"] == cause
     assert model.exchanges == []
 
 

@@ -109,6 +109,7 @@ async def test_a_pages_policy_allows_exactly_its_own_addresses(
         "script-src": [f"'nonce-{nonce}'", "'strict-dynamic'"],
         "style-src": ["'self'"],
         "img-src": ["'self'"],
+        "manifest-src": ["'self'"],
         "form-action": ["'self'"],
         "base-uri": ["'none'"],
         "frame-ancestors": ["'self'"],

@@ -17,6 +17,7 @@ LAYERS: list[set[str]] = [
         "settings",
         "logs",
         "assets",
+        "branding",
         "images",
         "markdown",
         "replies",
@@ -35,7 +36,8 @@ LAYERS: list[set[str]] = [
 """A part may import from the layers above it in this list, from itself, and within a layer what `BESIDE` names."""
 
 BESIDE: dict[str, set[str]] = {
-    "rendering": {"markdown", "stores"},
+    "assets": {"branding"},
+    "rendering": {"branding", "markdown", "stores"},
     "replies": {"markdown"},
     "thoughts": {"markdown"},
     "migrations": {"stores"},

@@ -55,17 +55,19 @@ def test_a_busy_process_does_not_rest_while_more_is_there() -> None:
 async def test_a_model_that_writes_faster_than_the_process_rests_is_read_in_few_rests(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rests, rest = 0, Pace.rest
+    rests, rest, has_rested = 0, Pace.rest, asyncio.Event()
 
     async def counted(self: Pace, since: float) -> None:
         nonlocal rests
         rests += 1
+        has_rested.set()
         await rest(self, since)
 
     async def script(exchange: Exchange) -> None:
         await exchange.head()
         for number in range(300):
             await exchange.chunk(f"word{number} ")
+            await has_rested.wait()  # A long piece right at the beginning would be no reason to rest.
         await exchange.finish()
 
     monkeypatch.setattr(Pace, "rest", counted)

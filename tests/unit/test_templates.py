@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from tests.fakes import ROOT
 from webapp.assets import Assets
+from webapp.branding import Brand
 from webapp.domain import (
     Assistant,
     AssistantId,
@@ -56,7 +57,8 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
-    return Renderer(FOLDER, lambda: [ModelOption(HOSTILE, HOSTILE), ModelOption("m", "M")])
+    brand = Brand(HOSTILE, HOSTILE, FOLDER / "logo.svg")
+    return Renderer(FOLDER, lambda: [ModelOption(HOSTILE, HOSTILE), ModelOption("m", "M")], brand=brand)
 
 
 def message(number: int, role: Role, state: TurnState | None = None, cause: str | None = None) -> Message:
@@ -249,7 +251,7 @@ def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
         assert "<hx-partial id=live>" not in html
         for element in elements(html):
             assert element.tag not in {"iframe", "style"}
-            assert element.tag != "img" or str(element.attrs["src"]).startswith("?attachment=")
+            assert element.tag != "img" or str(element.attrs["src"]).startswith(("?attachment=", "/static/"))
             assert not [found for found in element.attrs if found.startswith("on")]
             assert element.tag != "script" or element.attrs.get("nonce")
         # An attribute value may hold no raw `<` either: htmx rewrites `<hx-` wherever it stands (FAULTS, hole b).

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from webapp import errors
+from webapp.domain import ConversationId
 from webapp.services import services
 
 MAX_FORM_FIELDS = 32
@@ -33,6 +34,12 @@ class SentFile:
 async def read_fields(request: Request) -> Mapping[str, object]:
     """Read a form or a JSON object, whichever it is. Raises `BadRequest` and `BodyTooLarge`."""
     return (await _read(request, 0))[0]
+
+
+def shown_conversation(fields: Mapping[str, object]) -> ConversationId | None:
+    """The conversation that the asking page shows, which its forms say as `from`."""
+    shown = str(fields.get("from", ""))[:64]
+    return ConversationId(shown) if shown else None
 
 
 async def read_fields_and_files(request: Request) -> tuple[Mapping[str, object], list[SentFile]]:

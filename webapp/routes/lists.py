@@ -15,7 +15,7 @@ from webapp.domain import ConversationId, Hit, ListedConversation, Place
 from webapp.lists import PAGE_SIZE
 from webapp.pages import Page
 from webapp.routes import answers
-from webapp.routes.bodies import read_fields
+from webapp.routes.bodies import read_fields, shown_conversation
 from webapp.services import asking_page, new_page, reader, services
 from webapp.stores import Shelf
 
@@ -31,7 +31,7 @@ async def older(request: Request) -> Response:
     after = Place.parse(request.query_params.get("after", ""))
     listed, following = _cut(await found.lists.catalog.page(owner, Shelf.RECENT, PAGE_SIZE + 1, after), PAGE_SIZE)
     if answers.is_htmx(request):
-        page = asking_page(request, _shown(request.query_params))
+        page = asking_page(request, shown_conversation(request.query_params))
         body = found.renderer.render(
             "fragments/older.html", page=page, older=listed, after=after, goes_on=bool(following), now=datetime.now(UTC)
         )
@@ -67,7 +67,7 @@ async def actions(request: Request) -> Response:
     conversation_id = ConversationId(request.query_params.get("of", "")[:64])
     listed = await found.lists.catalog.find(owner, conversation_id)
     if answers.is_htmx(request):
-        page = asking_page(request, _shown(request.query_params))
+        page = asking_page(request, shown_conversation(request.query_params))
         body = found.renderer.render("fragments/actions.html", page=page, listed=listed)
         return answers.fragments(request, page, body)
     listing = await found.lists.listing(owner)
@@ -119,7 +119,7 @@ async def _changed(
     """Answer what changed a list: the page that asked gets it whole, whether or not its feed gets through."""
     if answers.is_program(request) and not answers.is_htmx(request):
         return Response(status_code=204)
-    shown = _shown(fields)
+    shown = shown_conversation(fields)
     page = asking_page(request, shown)
     deleted = conversation_id if name == "delete" else ""
     goes_elsewhere = name == "reopen" or (deleted and deleted == shown)
@@ -144,12 +144,6 @@ async def _changed(
 def _back(page: Page) -> str:
     """Where a form without scripts goes back to."""
     return page.home_url if page.conversation_id is None else page.conversation_url
-
-
-def _shown(fields: Mapping[str, object]) -> ConversationId | None:
-    """The conversation that the asking page shows."""
-    shown = str(fields.get("from", ""))[:64]
-    return ConversationId(shown) if shown else None
 
 
 async def newer_neighbour(request: Request) -> Response:

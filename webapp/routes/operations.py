@@ -9,9 +9,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
 from webapp import errors
+from webapp.branding import LIGHT_PAPERS
 from webapp.domain import Message, Role, TurnState
 from webapp.routes import answers
-from webapp.services import asking_page, new_page, reader, services
+from webapp.routes.bodies import read_fields, shown_conversation
+from webapp.security import COOKIE_SECONDS
+from webapp.services import THEME_COOKIE, asking_page, new_page, read_theme, reader, services
 from webapp.transports.tutorial import TutorialSocket
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -56,6 +59,35 @@ async def static(request: Request) -> Response:
     if "gzip" in request.headers.get("accept-encoding", ""):
         return Response(asset.gzipped, media_type=asset.media_type, headers={**headers, "Content-Encoding": "gzip"})
     return Response(asset.body, media_type=asset.media_type, headers=headers)
+
+
+async def choose_theme(request: Request) -> Response:
+    """`POST /theme` with `theme`: "light", "dark", or nothing for what the reader's system says."""
+    fields = await read_fields(request)
+    page, theme = asking_page(request, shown_conversation(fields)), read_theme(fields.get("theme"))
+    response = answers.done(request, page, page.home_url if page.conversation_id is None else page.conversation_url)
+    if theme:
+        response.set_cookie(THEME_COOKIE, theme, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", path="/")
+    else:
+        response.delete_cookie(THEME_COOKIE, path="/")
+    return response
+
+
+async def manifest(request: Request) -> Response:
+    """`GET /manifest.webmanifest`: what a browser needs to install the page like an app."""
+    found, base = services(request), asking_page(request).base
+    icon = {"src": f"{base}/static/{found.assets.url_name('logo')}", "sizes": "any"}
+    about = {
+        "name": found.brand.name,
+        "short_name": found.brand.name,
+        "start_url": f"{base}/",
+        "scope": f"{base}/",
+        "display": "standalone",
+        "background_color": LIGHT_PAPERS[0],
+        "theme_color": LIGHT_PAPERS[0],
+        "icons": [{**icon, "type": found.assets.media_type("logo"), "purpose": "any"}],
+    }
+    return JSONResponse(about, media_type="application/manifest+json")
 
 
 async def image(request: Request) -> Response:
