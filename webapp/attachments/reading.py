@@ -24,9 +24,12 @@ MEMORY_BYTES = 1_000_000_000
 SECONDS = 30.0
 AT_ONCE = 2
 """How many are read at once; the others wait."""
+MOST_WAITING = 8
+"""How many wait, each with its whole file in memory; those beyond them are told to come again."""
 
 _SCRIPT = Path(__file__).with_name("child.py")
 _slots = asyncio.Semaphore(AT_ONCE)
+_waiting = 0
 
 
 async def read_image(name: str, data: bytes) -> tuple[bytes, int, int]:
@@ -41,8 +44,18 @@ async def read_pdf(name: str, data: bytes) -> bytes:
 
 
 async def _read(kind: str, name: str, data: bytes) -> tuple[dict[str, str], bytes]:
-    async with _slots:
-        answer = await _ask_child(kind, name, data)
+    global _waiting
+    if _waiting >= MOST_WAITING:
+        raise AttachmentRefused(f"Too many files are being read just now. Attach “{name}” again in a moment.")
+    _waiting += 1
+    try:
+        await _slots.acquire()
+    finally:
+        _waiting -= 1
+    try:
+        answer = await _ask_child(kind, data, name)
+    finally:
+        _slots.release()
     head, _, content = answer.partition(b"\n")
     try:
         about = json.loads(head)
@@ -55,7 +68,7 @@ async def _read(kind: str, name: str, data: bytes) -> tuple[dict[str, str], byte
     return about, content
 
 
-async def _ask_child(kind: str, name: str, data: bytes) -> bytes:
+async def _ask_child(kind: str, data: bytes, name: str) -> bytes:
     limits = (MEMORY_BYTES, MOST_PIXELS, LONGEST_EDGE, MOST_TEXT_CHARS)
     command = (sys.executable, "-P", str(_SCRIPT), kind, *map(str, limits))
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
