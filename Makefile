@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 PORT ?=
 
-.PHONY: run test check bench soak clean help
+.PHONY: run test check bench soak screenshots clean help
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -28,6 +28,9 @@ bench: $(VENV)/.developer  ## Compare with the tutorial's server, and Markdown w
 
 soak: $(VENV)/.developer  ## Let readers, networks and the server go through faults for ten minutes, and compare
 	$(BIN)/python -m tests.soak
+
+screenshots: $(VENV)/.developer  ## Picture every page and state into docs/screenshots
+	$(BIN)/python -m tests.screenshots
 
 clean:  ## Remove the virtual environment and everything made in it
 	rm -rf $(VENV) .mypy_cache .ruff_cache

@@ -16,6 +16,14 @@ def image(width: int = 64, height: int = 48, kind: str = "PNG", mode: str = "RGB
     return made.getvalue()
 
 
+def picture() -> bytes:
+    """Something to look at."""
+    made = BytesIO()
+    across, down = Image.linear_gradient("L").rotate(90), Image.linear_gradient("L")
+    Image.merge("RGB", (across, down, Image.radial_gradient("L"))).resize((300, 200)).save(made, "PNG")
+    return made.getvalue()
+
+
 def photo(note: str) -> bytes:
     """A photo that stands on its side, and says where and by whom it was taken."""
     made, exif = BytesIO(), Image.Exif()
