@@ -65,7 +65,11 @@ async def choose_provider(settings: Settings) -> Provider:
     if settings.rill_local_model is not None:
         return LocalProvider(data_dir=settings.rill_data_dir, model_file=settings.rill_local_model)
     if settings.rill_discover_models:
-        found = await discover(exclude_ports=frozenset({settings.rill_port}), model_name=settings.rill_model)
+        found = await discover(
+            exclude_ports=frozenset({settings.rill_port}),
+            model_name=settings.rill_model,
+            sees_images=settings.rill_images,
+        )
         if found is not None:
             return PatientProvider(found, patience)
     if settings.rill_embedded_model:

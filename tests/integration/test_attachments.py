@@ -209,6 +209,11 @@ async def test_a_form_without_scripts_brings_files_and_prompt_together(
     await page_with(reader, answer.headers["location"], 'data-state="finished"')
     assert last(upstream) == '<file name="one.txt">\n1\n</file>\n\nLook'
 
+    for _ in range(2):
+        twice = {"data": {"prompt": "Look", "request_id": "r"}, "files": {"file": ("two.txt", b"2")}}
+        assert (await reader.post("/messages", **twice)).status_code == 303
+    assert "two.txt" not in (await reader.get("/")).text
+
     files = [("file", ("fine.txt", b"2")), ("file", ("bad.zip", b"PK\0"))]
     refused = await reader.post("/messages", data={"prompt": "Keep this"}, files=files)
 

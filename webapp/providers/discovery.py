@@ -38,18 +38,20 @@ async def discover(
     candidates: Sequence[Candidate] = CANDIDATES,
     exclude_ports: frozenset[int] = frozenset(),
     model_name: str | None = None,
+    *,
+    sees_images: bool = True,
 ) -> EndpointProvider | None:
     """Find the first candidate that lists a model that can chat.
 
     All are asked at once, each for at most `timeout_seconds`. `exclude_ports` is for Rill's own port;
-    `model_name` is asked for instead of the first one listed.
+    `model_name` is asked for instead of the first one listed; `sees_images` says whether it may be shown images.
     """
     asked = [candidate for candidate in candidates if candidate.port not in exclude_ports]
     async with httpx2.AsyncClient(trust_env=False, timeout=timeout_seconds) as client:
         names = await asyncio.gather(*(_first_model(client, candidate, timeout_seconds) for candidate in asked))
     for candidate, name in zip(asked, names, strict=True):
         if name is not None:
-            return _provider(candidate, model_name or name)
+            return _provider(candidate, model_name or name, sees_images)
     return None
 
 
@@ -84,7 +86,7 @@ def _base_url(candidate: Candidate) -> str:
     return f"http://127.0.0.1:{candidate.port}/v1"
 
 
-def _provider(candidate: Candidate, model_name: str) -> EndpointProvider:
+def _provider(candidate: Candidate, model_name: str, sees_images: bool) -> EndpointProvider:
     return EndpointProvider(
         base_url=_base_url(candidate),
         api_key="none",
@@ -92,4 +94,5 @@ def _provider(candidate: Candidate, model_name: str) -> EndpointProvider:
         kind=ModelKind.DISCOVERED,
         where=f"{candidate.program} on this machine",
         trust_env=False,  # A proxy has no business on the loopback.
+        sees_images=sees_images,
     )

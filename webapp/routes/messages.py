@@ -93,6 +93,10 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
             setup=setup,
             attached=(*sent.attached, *attached),
         )
+        if begun.is_repeat:
+            # The form was sent twice, and so were its files.
+            for each in attached:
+                await services(request).attachments.store.drop(owner, each)
     except _REFUSALS as error:
         if answers.is_htmx(request) or answers.is_program(request):
             raise
