@@ -45,7 +45,7 @@ def bomb(width: int, height: int) -> bytes:
     )
 
 
-def pdf(*pages: str, password: str = "") -> bytes:
+def pdf(*pages: str, password: str = "", owner_password: str = "") -> bytes:
     """A PDF with a line of text on each page."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
     kids = []
@@ -66,9 +66,9 @@ def pdf(*pages: str, password: str = "") -> bytes:
     table = "".join(f"{place:010} 00000 n \n" for place in places)
     trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
     whole = body + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
-    if not password:
+    if not (password or owner_password):
         return whole
     writer, made = PdfWriter(clone_from=BytesIO(whole)), BytesIO()
-    writer.encrypt(password, algorithm="RC4-128")
+    writer.encrypt(password, owner_password or None, algorithm="AES-256")
     writer.write(made)
     return made.getvalue()

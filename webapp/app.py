@@ -110,6 +110,7 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}", conversations.show, methods=["GET"]),
         Route("/c/{conversation_id}/newer", lists.newer_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
+        Route("/c/{conversation_id}/messages", conversations.messages, methods=["GET"]),
         Route("/c/{conversation_id}/messages", messages.create, methods=["POST"]),
         Route("/c/{conversation_id}/messages/delete", messages.delete, methods=["POST"]),
         Route("/c/{conversation_id}/attachments", attachments.attach, methods=["POST"]),

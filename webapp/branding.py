@@ -50,9 +50,7 @@ class Brand:
             )
 
     def colors(self, *, is_dark: bool) -> str:
-        """Give the custom properties of a colour scheme that the accent changes, as declarations."""
-        if not self.accent:
-            return ""
+        """Give the custom properties of a colour scheme that the accent changes, as CSS; there has to be an accent."""
         papers = DARK_PAPERS if is_dark else LIGHT_PAPERS
         accent = readable(self.accent, papers, is_lighter=is_dark)
         paper = _rgb(papers[0])

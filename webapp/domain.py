@@ -75,6 +75,10 @@ class Measures:
     reply_tokens: int | None = None
 
 
+MOST_ATTACHMENTS = 8
+"""How many a prompt can have."""
+
+
 class AttachmentKind(StrEnum):
     """What a model is given: an image, or text (also that of a PDF)."""
 
@@ -100,7 +104,7 @@ class Content:
     """An attachment with what it is: an image's bytes, or text as UTF-8."""
 
     attachment: Attachment
-    data: bytes
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,10 @@
     |-- BadRequest                    400
     |-- BodyTooLarge                  413
     |-- ImageUnavailable              502
+    |-- AttachmentsUnread             503
     |-- StoreUnavailable              503
     |-- ProviderError                 502
-    |   |-- KeyRejected, ModelUnknown, TooManyRequests, PromptTooLongForModel, RequestRefused
+    |   |-- KeyRejected, ModelUnknown, TooManyRequests, PromptTooLongForModel, RequestRefused, ImagesRefused
     |   |-- EndpointFailed, EndpointUnreachable, EndpointSilent, NotAChatEndpoint, TurnTooLong
     |   `-- EmptyReply, BrokenReply, ModelNotReady, FunctionFailed
     `-- SettingsInvalid               (at start-up only)
@@ -186,6 +187,14 @@ class ImageUnavailable(RillError):
     sentence = "This image cannot be had."
 
 
+class AttachmentsUnread(RillError):
+    """A turn began, and then the database failed; the prompt is kept, and can be tried again."""
+
+    status = 503
+    cause = "attachments_unread"
+    sentence = "What was attached could not be read, so nothing was sent to the model. Try again."
+
+
 class StoreUnavailable(RillError):
     status = 503
     cause = "store_unavailable"
@@ -227,6 +236,16 @@ class PromptTooLongForModel(ProviderError):
 class RequestRefused(ProviderError):
     cause = "request_refused"
     sentence = "The model service refused this request."
+
+
+class ImagesRefused(RequestRefused):
+    """A request with images in it; most services say in no certain way that it is for these."""
+
+    cause = "images_refused"
+    sentence = (
+        "The model service refused this request. If this model sees no images, choose another one, or delete the "
+        "message that has them."
+    )
 
 
 class EndpointFailed(ProviderError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from webapp.domain import ConversationId, ReaderId, RequestId
 from webapp.security import content_security_policy, page_nonce
@@ -91,7 +91,8 @@ class Page:
 
     @property
     def conversation_url(self) -> str:
-        return f"{self.base}/c/{self.conversation_id}"
+        # Whatever stands in an address that somebody made up, it ends up in a header here.
+        return f"{self.base}/c/{quote(self.conversation_id or '', safe='')}"
 
     @property
     def messages_url(self) -> str:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from webapp import errors
 from webapp.domain import AssistantId, AttachmentId, RequestId
 from webapp.pages import new_request_id
+from webapp.setups import MAX_MODEL_CHARS
 
 MAX_REQUEST_ID_CHARS = 64
-MAX_MODEL_CHARS = 200
 MAX_ASSISTANT_ID_CHARS = 64
 MAX_ATTACHMENT_ID_CHARS = 64
-MAX_ATTACHED = 20
 ATTACHED = "attached-"
 """Before the id of an attachment, in the name of a field: forms over sockets keep only one of each name."""
 
@@ -36,7 +35,7 @@ class SentPrompt:
 
 
 def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
-    """Read `prompt`, `request_id`, `edits`, `model` and `assistant`. Raises `BadRequest`.
+    """Read `prompt`, `request_id`, `edits`, `model`, `assistant` and `attachments`. Raises `BadRequest`.
 
     A program may leave the request id out; each of its prompts is then a new one.
     """
@@ -60,7 +59,7 @@ def _attached(fields: Mapping[str, object]) -> tuple[AttachmentId, ...]:
     listed = fields.get("attachments")
     ids = [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
     ids += [name.removeprefix(ATTACHED) for name in fields if name.startswith(ATTACHED)]
-    return tuple(AttachmentId(each[:MAX_ATTACHMENT_ID_CHARS]) for each in ids[:MAX_ATTACHED])
+    return tuple(AttachmentId(each[:MAX_ATTACHMENT_ID_CHARS]) for each in ids)
 
 
 def read_assistant_id(fields: Mapping[str, object], name: str) -> AssistantId | None:

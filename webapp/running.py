@@ -8,7 +8,7 @@ Each end of a turn passes through `RunningTurn._end`, which stores the whole tex
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,14 +76,15 @@ class TurnParts:
 class RunningTurn:
     """The work on one reply. `start` begins it; `task` is done when the turn has ended and is stored.
 
-    `on_growth` is called whenever text was published, `on_end` right before the readers are told of the end.
+    `messages` reads what the model is told. `on_growth` is called whenever text was published, `on_end` right before
+    the readers are told of the end.
     """
 
     def __init__(
         self,
         parts: TurnParts,
         begun: BegunTurn,
-        messages: Sequence[ChatMessage],
+        messages: Callable[[], Awaitable[Sequence[ChatMessage]]],
         flush_seconds: float,
         *,
         parameters: Parameters,
@@ -210,7 +211,7 @@ class RunningTurn:
         try:
             async with (
                 asyncio.timeout(limits.turn_seconds),
-                aclosing(self._use.provider.stream(self._messages, self._parameters)) as chunks,
+                aclosing(self._use.provider.stream(await self._messages(), self._parameters)) as chunks,
             ):
                 async for chunk in chunks:
                     if isinstance(chunk, FinishChunk):

@@ -42,7 +42,7 @@ class Settings(BaseModel):
     rill_images: bool = Field(
         True, description="The models of the endpoint see images; otherwise only PDFs and text can be attached."
     )
-    rill_max_upload_mb: int = Field(20, ge=1, le=1000, description="Largest file that can be attached, in MB.")
+    rill_max_upload_mb: int = Field(20, ge=1, le=1000, description="How much can be attached at once, in MB.")
     rill_assistants: Path | None = Field(
         None, description="TOML file with assistants and starter questions; see docs/operating.md."
     )

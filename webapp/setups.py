@@ -91,6 +91,8 @@ def read_offer(path: Path | None) -> Offer:
             where = f"assistant {number} in {path}"
             assistant_id = _id_from(table.get("id") or table.get("name") or "")
             found.append(read_assistant(table, assistant_id, is_own=False))
+            if not assistant_id:
+                raise errors.SetupRefused("It needs an id, because there is no letter in its name.")
             if assistant_id in {other.id for other in found[:-1]}:
                 raise errors.SetupRefused(f'There is another assistant with the id "{assistant_id}".')
     except errors.SetupRefused as error:

@@ -236,14 +236,14 @@ class Turns:
     async def _begin(self, store: Callable[[], Awaitable[BegunTurn]], flush_seconds: float | None) -> BegunTurn:
         begun = await store()
         if not begun.is_repeat:
-            await self._start(begun, None, flush_seconds)
+            self._start(begun, None, flush_seconds)
         return begun
 
     async def _retry(
         self, owner: ReaderId, conversation_id: ConversationId, number: int, continues: bool, model: str | None
     ) -> BegunTurn:
         begun = await self.store.retry_turn(owner, conversation_id, number, continues=continues)
-        await self._start(begun, model)
+        self._start(begun, model)
         return begun
 
     def _accept(self, prompt: str) -> str:
@@ -258,23 +258,34 @@ class Turns:
         if model is not None and model not in {option.name for option in self._parts.provider.offered}:
             raise errors.ModelNotOffered
 
-    async def _start(self, begun: BegunTurn, model: str | None, flush_seconds: float | None = None) -> None:
-        conversation, provider = begun.conversation, self._parts.provider
-        contents = await self._attachments.of(conversation)
+    def _start(self, begun: BegunTurn, model: str | None, flush_seconds: float | None = None) -> None:
+        conversation = begun.conversation
         parameters = conversation.setup.parameters
-        offered = {option.name for option in provider.offered}
+        offered = {option.name for option in self._parts.provider.offered}
         # What an operator no longer offers is not asked any more, whoever chose it once.
         chosen = parameters.model if parameters.model in offered else None
         parameters = replace(parameters, model=model or chosen)
-        messages = model_messages(conversation, self._system, contents if provider.sees_images else _texts(contents))
         flush = self.limits.flush_seconds if flush_seconds is None else flush_seconds
         turn = RunningTurn(
-            self._parts, begun, messages, flush, parameters=parameters, on_growth=self._note_growth, on_end=self._forget
+            *(self._parts, begun, partial(self._messages, conversation), flush),
+            parameters=parameters,
+            on_growth=self._note_growth,
+            on_end=self._forget,
         )
         self._running[conversation.id] = turn
         turn.start()
         self.broker.announce(conversation.owner, ListNews(ListChange.CAME, conversation.listed))
-        log.info("turn.began", conversation=conversation.id[:6], reply=begun.reply.number, messages=len(messages))
+        log.info(
+            "turn.began",
+            conversation=conversation.id[:6],
+            reply=begun.reply.number,
+            messages=len(conversation.messages),
+        )
+
+    async def _messages(self, conversation: Conversation) -> list[ChatMessage]:
+        sees_images = self._parts.provider.sees_images
+        contents = await self._attachments.told(conversation, are_images_seen=sees_images)
+        return model_messages(conversation, self._system, contents)
 
     def _note_growth(self, turn: RunningTurn) -> None:
         if turn.unkept_chars >= CHECKPOINT_CHARS:
@@ -324,10 +335,6 @@ def _with_model(setup: Setup, model: str | None) -> Setup:
     return setup if model is None else replace(setup, parameters=replace(setup.parameters, model=model))
 
 
-def _texts(contents: Mapping[AttachmentId, Content]) -> Mapping[AttachmentId, Content]:
-    return {key: each for key, each in contents.items() if each.attachment.kind is AttachmentKind.TEXT}
-
-
 def model_messages(
     conversation: Conversation, system: str, contents: Mapping[AttachmentId, Content] = NO_CONTENTS
 ) -> list[ChatMessage]:
@@ -363,4 +370,4 @@ def _content(message: Message, contents: Mapping[AttachmentId, Content]) -> str 
 
 
 def _data_url(content: Content) -> str:
-    return f"data:{content.attachment.media_type};base64,{b64encode(content.data).decode()}"
+    return f"data:{content.attachment.media_type};base64,{b64encode(content.body).decode()}"

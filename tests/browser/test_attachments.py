@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.async_api import Page, expect
+import asyncio
+
+from playwright.async_api import Page, Route, expect
 
 from tests.browser.chat import ask, has_ended, is_connected
 from tests.browser.conftest import NewPage
@@ -42,6 +44,29 @@ async def test_files_are_chosen_shown_removed_and_sent(
     assert await picture.evaluate("each => each.decode().then(() => each.naturalWidth)") == 300
     await page.reload()
     await expect(picture).to_be_visible()
+
+
+async def test_a_message_waits_for_what_is_being_attached_to_it(
+    page: Page, server: RillServer, upstream: ScriptedUpstream
+) -> None:
+    arrived = asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        await arrived.wait()
+        await route.continue_()
+
+    await page.goto(server.url)
+    await page.route("**/attachments", slowly)
+    await page.get_by_label("Attach files").set_input_files(upload("one.txt", b"1"))  # type: ignore[arg-type]
+    await expect(page.locator("#attach.htmx-request progress")).to_be_visible()
+    await ask(page, "Look")
+    arrived.set()
+    await expect(page.locator(".attached .chip")).to_have_count(1)
+    await page.press("#prompt", "Enter")
+    await page.wait_for_url("**/c/*")
+    await has_ended(page)
+
+    assert upstream.exchanges[-1].prompt == '<file name="one.txt">\n1\n</file>\n\nLook'
 
 
 async def test_so_it_is_without_scripts(new_page: NewPage, server: RillServer, upstream: ScriptedUpstream) -> None:

@@ -16,7 +16,7 @@ from webapp.domain import (
     ConversationId,
     ReaderId,
 )
-from webapp.errors import AttachmentNotFound
+from webapp.errors import AttachmentNotFound, AttachmentRefused
 from webapp.stores import AttachmentStore, Catalog, Store
 
 
@@ -127,6 +127,20 @@ async def test_an_edited_prompt_has_what_the_first_one_had(store: Store, attachm
 
     assert await is_there(attachments, 1)
     assert not await is_there(attachments, 2)
+
+
+async def test_no_message_has_more_than_it_may(store: Store, attachments: AttachmentStore) -> None:
+    begun = await prompt_with(store, attachments, 1, 2, 3, 4)
+    place = begun.conversation.id
+    more = [await add(attachments, number, place) for number in (5, 6, 7, 8, 9)]
+
+    with pytest.raises(AttachmentRefused, match="8 attachments"):
+        await store.begin_turn(ADA, place, "Look again", request(2), edits=1, attached=more)
+    with pytest.raises(AttachmentRefused, match="8 attachments"):
+        await store.begin_turn(ADA, place, "More", request(3), attached=[AttachmentId(f"x{n}") for n in range(9)])
+
+    edited = await store.begin_turn(ADA, place, "Look again", request(4), edits=1, attached=more[:4])
+    assert len(edited.prompt.attachments) == 8
 
 
 async def test_it_goes_with_its_message_and_with_its_conversation(

@@ -76,12 +76,13 @@ class TestSetups:
         assert (await store.conversation(ADA, begun.conversation.id)).setup == SETUP
 
     async def test_it_is_set_up_anew(self, store: Store) -> None:
-        begun = await begin(store)
-        assert begun.conversation.setup == Setup()
+        begun = await store.create_conversation(ADA, "Hello", request(1), replace(SETUP, is_fixed=False))
 
-        await store.set_up(ADA, begun.conversation.id, SETUP)
+        await store.set_up(ADA, begun.conversation.id, Setup("Be long.", Parameters(None, 1.5)))
 
-        assert (await store.conversation(ADA, begun.conversation.id)).setup == SETUP
+        assert (await store.conversation(ADA, begun.conversation.id)).setup == Setup(
+            "Be long.", Parameters("small", 1.5), "✍️ Editor"
+        )
 
     async def test_nobody_sets_up_another_readers(self, store: Store) -> None:
         begun = await begin(store)
@@ -119,13 +120,22 @@ class TestDrafts:
         assert await workshop.draft(ADA, None) == "The next"
 
     async def test_the_first_that_comes_of_one_that_was_sent_is_none(self, store: Store, workshop: Workshop) -> None:
-        place = (await begin(store, "Hello", number=1)).conversation.id
+        await begin(store, "Hello", number=1)
 
-        await workshop.keep_draft(ADA, None, "Hello", request(1))
-        await workshop.keep_draft(ADA, place, "Hello", request(1))
+        await workshop.keep_draft(ADA, None, "Hel", request(1))
+        await workshop.keep_draft(ADA, None, "Hello ", request(1))
 
         assert await workshop.draft(ADA, None) == ""
-        assert await workshop.draft(ADA, place) == ""
+
+    async def test_an_edit_leaves_what_waits_in_the_composer(self, store: Store, workshop: Workshop) -> None:
+        first = await begin(store)
+        await finish(store, first)
+        place = first.conversation.id
+        await workshop.keep_draft(ADA, place, "Half a sentence", request(2))
+
+        await store.begin_turn(ADA, place, "Edited", request(3), edits=1)
+
+        assert await workshop.draft(ADA, place) == "Half a sentence"
 
     async def test_they_are_not_kept_for_ever(
         self, store: Store, catalog: Catalog, workshop: Workshop, clock: Clock

@@ -6,6 +6,7 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,18 @@ from tests.clients import HTMX, LINES, ask, new_reader, page_with, socket
 from tests.dom import Dom
 from tests.fakes import RillServer, ScriptedUpstream, rill_server
 from tests.files import bomb, image, pdf, photo
+from webapp import attachments
+from webapp.domain import (
+    Attachment,
+    AttachmentId,
+    AttachmentKind,
+    Content,
+    Conversation,
+    ConversationId,
+    Message,
+    ReaderId,
+    Role,
+)
 
 CODE = b"def f():\r\n    return '<b>'\n"
 
@@ -75,6 +88,65 @@ async def test_text_and_pdfs_stand_before_the_prompt(reader: httpx.AsyncClient, 
         "text/plain; charset=utf-8",
     )
     assert page.select(".text")[0].text.strip() == "What is this?"
+
+
+async def test_what_looks_like_another_kind_is_what_it_is(
+    reader: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    ids = await attach(reader, ("cars.txt", b"BMW prices"), ("gif.txt", b"GIF8 is how it begins"))
+    ids += await attach(reader, ("form.pdf", pdf("To be filled in", owner_password="x")))
+
+    await told(reader, "Look", ids)
+
+    assert all(words in last(upstream) for words in ("BMW prices", "GIF8 is how", "To be filled in"))
+
+
+async def test_a_pdf_tells_a_model_nothing_that_its_reader_cannot_see(
+    reader: httpx.AsyncClient, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
+    monkeypatch.setattr(attachments, "read_pdf", _gives(f"Seen\x00{hidden}"))
+
+    content = await attachments._read("x.pdf", b"%PDF-", are_images_seen=True)
+
+    assert content.body == b"Seen"
+
+
+def _gives(text: str) -> Any:
+    async def read_pdf(name: str, body: bytes) -> str:
+        return text
+
+    return read_pdf
+
+
+async def test_a_model_is_told_the_newest_of_what_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prompt(number: int, kind: AttachmentKind, size: int) -> Message:
+        attached = Attachment(AttachmentId(str(number)), "x", kind, "", size)
+        return Message(number, None, Role.USER, "", datetime.now(UTC), attachments=(attached,))
+
+    class Shelf:
+        async def contents(self, _: str, wanted: set[AttachmentId]) -> list[Content]:
+            return [Content(Attachment(each, "", AttachmentKind.TEXT, "", 0), b"") for each in wanted]
+
+    text, picture = AttachmentKind.TEXT, AttachmentKind.IMAGE
+    branch = (prompt(1, text, 60), prompt(2, picture, 50), prompt(3, text, 40), prompt(4, picture, 30))
+    conversation = Conversation(ConversationId("c"), ReaderId("r"), "", datetime.now(UTC), branch)
+    monkeypatch.setattr(attachments, "MOST_TOLD_BYTES", 100)
+    shelf = attachments.Attachments(Shelf())  # type: ignore[arg-type]  # It is asked for nothing else.
+
+    assert set(await shelf.told(conversation, are_images_seen=True)) == {"4", "3"}
+    assert set(await shelf.told(conversation, are_images_seen=False)) == {"3", "1"}
+
+
+async def test_a_model_that_refuses_images_is_named_as_the_reason(
+    reader: httpx.AsyncClient, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = lambda exchange: exchange.json(400, {"error": {"message": "This model does not support images."}})
+    ids = await attach(reader, ("x.png", image()))
+
+    path = await told(reader, "Look", ids)
+
+    assert "If this model sees no images, choose another one" in (await reader.get(path)).text
 
 
 async def test_an_image_is_made_small_and_says_nothing_but_its_pixels(
@@ -155,6 +227,27 @@ async def test_what_cannot_be_used_is_refused_with_a_reason(
     assert "chip" not in (await reader.get("/")).text
 
 
+async def test_of_several_files_those_before_a_bad_one_wait_and_are_shown(reader: httpx.AsyncClient) -> None:
+    files = [("file", ("fine.txt", b"1")), ("file", ("bad.zip", b"PK\0"))]
+
+    answer = await reader.post("/attachments", files=files, headers=HTMX)
+
+    assert answer.status_code == 422
+    assert "fine.txt" in answer.text
+    assert "“bad.zip” cannot be attached" in answer.text
+
+
+async def test_nothing_is_kept_for_a_conversation_that_is_not_there(reader: httpx.AsyncClient) -> None:
+    sent = {"data": {"prompt": "x"}, "files": {"file": ("x.txt", b"x")}}
+    assert (await reader.post("/c/nothing/messages", headers=LINES, **sent)).status_code == 404
+    path = (await ask(reader)).path
+
+    refusal = await reader.post(f"{path}/attachments", files={"file": ("x.zip", b"PK\0")}, headers=HTMX)
+
+    assert refusal.status_code == 422
+    assert "chip" not in (await reader.get(path)).text
+
+
 async def test_there_is_an_end_to_files(reader: httpx.AsyncClient) -> None:
     large = await reader.post("/attachments", files={"file": ("x.txt", b"x" * 3_000_000)}, headers=LINES)
     assert (large.status_code, large.json()["message"]) == (422, "At most 2 MB can be attached at once.")
@@ -219,6 +312,16 @@ async def test_a_form_without_scripts_brings_files_and_prompt_together(
 
     assert refused.status_code == 422
     assert all(kept in refused.text for kept in ("Keep this", "bad.zip", "fine.txt"))
+
+
+async def test_links_on_the_page_of_a_refused_form_lead_to_the_conversation(reader: httpx.AsyncClient) -> None:
+    path = await told(reader, "Look", await attach(reader, ("one.txt", b"1")))
+    refused = await reader.post(f"{path}/messages", data={"prompt": ""})
+    (chip,) = Dom(refused.text).document.select("#m1 .attachments a")
+
+    answer = await reader.get(f"{path}/messages{chip.attrs['href']}", follow_redirects=True)
+
+    assert (refused.status_code, answer.text) == (422, "1")
 
 
 async def test_nobody_else_is_given_them(taking: RillServer, reader: httpx.AsyncClient) -> None:

@@ -239,3 +239,22 @@ async def test_a_reader_who_leaves_leaves_nothing_behind(turns: Turns, pen: Pen)
 
     await until(lambda: turns.running(conversation_id) is None, "the turn to end")
     assert turns.broker._feeds == {}  # type: ignore[attr-defined]  # The memory broker's own.
+
+
+async def test_a_turn_whose_attachments_cannot_be_read_fails_and_can_be_tried_again(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(*_: object, **__: object) -> None:
+        raise errors.AttachmentsUnread
+
+    monkeypatch.setattr(turns._attachments, "told", told)
+
+    begun = await turns.begin(ADA, None, "Look", RequestId("r"))
+    running = turns.running(begun.conversation.id)
+    assert running is not None
+    assert running.task is not None
+    await running.task
+
+    reply = (await turns.store.conversation(ADA, begun.conversation.id)).messages[-1]
+    assert (reply.state, reply.cause) == (TurnState.FAILED, "attachments_unread")
+    assert "What was attached could not be read" in errors.sentence("attachments_unread")

@@ -379,3 +379,12 @@ class TestCanary:
         assert "level=debug" in talkative.output
         for secret in [*self.WORDS, KEY, cookie, "Traceback"]:
             assert secret not in talkative.output
+
+
+@pytest.mark.parametrize("made_up", ["%C4%80", "x;script-src%20*", "%0D%0Aa:b", "%F0%9F%8C%8D"])
+async def test_an_address_that_somebody_made_up_changes_no_header(reader: httpx.AsyncClient, made_up: str) -> None:
+    answer = await reader.post(f"/c/{made_up}/turn/stop", headers={"HX-Request": "true"})
+
+    assert answer.status_code == 404
+    assert "script-src *" not in answer.headers["content-security-policy"]
+    assert len(directives(answer)["script-src"]) == 2

@@ -57,3 +57,14 @@ async def test_the_child_has_little_memory(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(AttachmentRefused):
         await read_image("large.png", image(6_000, 6_000))
+
+
+async def test_the_child_knows_no_secrets(child: Callable[[str], int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "a secret")
+    child("import json, os, sys; sys.stdin.read(); print(json.dumps({'refused': str(sorted(os.environ))}))")
+
+    with pytest.raises(AttachmentRefused) as refused:
+        await read_image("x.png", b"x")
+
+    assert "OPENAI_API_KEY" not in refused.value.sentence
+    assert "[" in refused.value.sentence

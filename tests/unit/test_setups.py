@@ -118,6 +118,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         ("starters = 5", "have to be texts"),
         ("[[assistants]]\nname='a'\n[[assistants]]\nicon='b'", "assistant 2 in"),
         ("[[assistants]]\nname='a'\ntemperature=3", "from 0 to 2"),
+        ("[[assistants]]\nname='🌍'", "needs an id"),
         ("[[assistants]]\nname='A b'\n[[assistants]]\nname='a-B'", 'another assistant with the id "a-b"'),
     ],
 )

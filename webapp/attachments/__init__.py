@@ -6,6 +6,7 @@ An image becomes a JPEG without anything but its pixels, a PDF its text; text st
 from __future__ import annotations
 
 import asyncio
+import codecs
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ import structlog
 from webapp import errors
 from webapp.attachments.reading import MOST_TEXT_CHARS, read_image, read_pdf
 from webapp.domain import (
+    MOST_ATTACHMENTS,
     Attachment,
     AttachmentId,
     AttachmentKind,
@@ -29,13 +31,15 @@ from webapp.text import clean, without_tags
 
 log = structlog.get_logger()
 
-MOST_WAITING = 8
-"""How many files one prompt can have."""
+MOST_TOLD_BYTES = 20_000_000
+"""How much of a branch's attachments a model is told, the newest first: all of it goes with each request."""
+MOST_TEXT_BYTES = 4 * MOST_TEXT_CHARS + 8
+"""No character has more than four bytes: what is longer is not even read."""
 MAX_NAME_CHARS = 120
 WAITING_HOURS = 24
 """How long a file is kept that was attached and never sent."""
 PURGE_SECONDS = 600.0
-_IMAGE_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM")
+_IMAGE_BEGINNINGS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
 
 
 class Attachments:
@@ -55,19 +59,33 @@ class Attachments:
             await asyncio.wait([self._purger])
 
     async def take(
-        self, owner: ReaderId, conversation_id: ConversationId | None, name: str, data: bytes, *, are_images_seen: bool
+        self, owner: ReaderId, conversation_id: ConversationId | None, name: str, body: bytes, *, are_images_seen: bool
     ) -> Attachment:
         """Read a file and keep it for the next prompt. Raises `AttachmentRefused` with the reason."""
         name = _shown_name(name)
-        content = await _read(name, data, are_images_seen=are_images_seen)
-        if not await self.store.add(owner, conversation_id, content, MOST_WAITING):
-            raise errors.AttachmentRefused(f"A message can have {MOST_WAITING} attachments.")
+        content = await _read(name, body, are_images_seen=are_images_seen)
+        if not await self.store.add(owner, conversation_id, content, MOST_ATTACHMENTS):
+            raise errors.AttachmentRefused(f"A message can have {MOST_ATTACHMENTS} attachments.")
         return content.attachment
 
-    async def of(self, conversation: Conversation) -> Mapping[AttachmentId, Content]:
-        """Read all that the showing branch of a conversation has, with what it is."""
-        wanted = {each.id for message in conversation.messages for each in message.attachments}
-        found = await self.store.contents(conversation.id, wanted) if wanted else ()
+    async def told(self, conversation: Conversation, *, are_images_seen: bool) -> Mapping[AttachmentId, Content]:
+        """Read what a model is told of a showing branch's attachments, up to `MOST_TOLD_BYTES`.
+
+        Raises `AttachmentsUnread` when the database fails.
+        """
+        wanted, total = set(), 0
+        for message in reversed(conversation.messages):
+            for each in message.attachments:
+                is_told = are_images_seen or each.kind is AttachmentKind.TEXT
+                if is_told and each.id not in wanted and total + each.size <= MOST_TOLD_BYTES:
+                    wanted.add(each.id)
+                    total += each.size
+        if not wanted:
+            return {}
+        try:
+            found = await self.store.contents(conversation.id, wanted)
+        except errors.StoreUnavailable as error:
+            raise errors.AttachmentsUnread(detail=error.detail) from error
         return {content.attachment.id: content for content in found}
 
     async def _purge(self) -> None:
@@ -79,36 +97,42 @@ class Attachments:
             await asyncio.sleep(PURGE_SECONDS)
 
 
-async def _read(name: str, data: bytes, *, are_images_seen: bool) -> Content:
-    if not data:
+async def _read(name: str, body: bytes, *, are_images_seen: bool) -> Content:
+    if not body:
         raise errors.AttachmentRefused(f"“{name}” is empty.")
-    if data.startswith(b"%PDF-"):
-        text = await read_pdf(name, data)
-        return _content(name, AttachmentKind.TEXT, "application/pdf", text)
-    if data.startswith(_IMAGE_BEGINNINGS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
+    if body.startswith(b"%PDF-"):
+        text = without_tags(clean(await read_pdf(name, body)))
+        return _content(name, AttachmentKind.TEXT, "application/pdf", text.encode())
+    if _is_image(body):
         if not are_images_seen:
             raise errors.AttachmentRefused(f"“{name}” cannot be attached: the model here does not see images.")
-        image, width, height = await read_image(name, data)
+        image, width, height = await read_image(name, body)
         return _content(name, AttachmentKind.IMAGE, "image/jpeg", image, width, height)
-    return _content(name, AttachmentKind.TEXT, "text/plain", _text(name, data).encode())
+    return _content(name, AttachmentKind.TEXT, "text/plain", _text(name, body).encode())
 
 
-def _text(name: str, data: bytes) -> str:
-    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+def _is_image(body: bytes) -> bool:
+    is_bitmap = body[:2] == b"BM" and body[6:10] == b"\0\0\0\0"  # Text may begin with "BM", but has no NUL.
+    is_webp = body[:4] == b"RIFF" and body[8:12] == b"WEBP"
+    return is_bitmap or is_webp or body.startswith(_IMAGE_BEGINNINGS)
+
+
+def _text(name: str, body: bytes) -> str:
+    encoding = "utf-16" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     try:
-        text = data.decode(encoding)
+        text = codecs.getincrementaldecoder(encoding)().decode(body[:MOST_TEXT_BYTES], len(body) <= MOST_TEXT_BYTES)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise errors.AttachmentRefused(f"“{name}” cannot be attached: only images, PDFs and text can.")
-    if len(text) > MOST_TEXT_CHARS:
+    if len(text) > MOST_TEXT_CHARS or len(body) > MOST_TEXT_BYTES:
         raise errors.AttachmentRefused(f"“{name}” has more than {MOST_TEXT_CHARS:,} characters of text.")
     return without_tags(clean(text))
 
 
-def _content(name: str, kind: AttachmentKind, media_type: str, data: bytes, width: int = 0, height: int = 0) -> Content:
+def _content(name: str, kind: AttachmentKind, media_type: str, body: bytes, width: int = 0, height: int = 0) -> Content:
     attachment_id = AttachmentId(secrets.token_urlsafe(16))
-    return Content(Attachment(attachment_id, name, kind, media_type, len(data), width, height), data)
+    return Content(Attachment(attachment_id, name, kind, media_type, len(body), width, height), body)
 
 
 def _shown_name(name: str) -> str:
@@ -120,6 +144,6 @@ def _shown_name(name: str) -> str:
 def as_text(contents: Sequence[Content]) -> str:
     """Write files of text as a model is told them, before the prompt that they were attached to."""
     return "".join(
-        f'<file name="{content.attachment.name}">\n{content.data.decode("utf-8", "replace")}\n</file>\n\n'
+        f'<file name="{content.attachment.name}">\n{content.body.decode("utf-8", "replace")}\n</file>\n\n'
         for content in contents
     )

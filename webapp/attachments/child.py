@@ -26,12 +26,12 @@ def main() -> None:
     kind, (memory_bytes, most_pixels, longest_edge, most_chars) = sys.argv[1], map(int, sys.argv[2:])
     # A print in some parser must not end up in the answer.
     stdout, sys.stdout = sys.stdout.buffer, sys.stderr
-    data = sys.stdin.buffer.read()
+    body = sys.stdin.buffer.read()
     try:
         # What a parser needs is loaded before its memory is bounded, so that the bound is the file's alone.
         read = _image_reader(most_pixels, longest_edge) if kind == "image" else _pdf_reader(most_chars)
         _limit(memory_bytes)
-        about, content = read(data)
+        about, content = read(body)
     except Refused as refusal:
         about, content = {"refused": str(refusal)}, b""
     stdout.write(json.dumps(about).encode() + b"\n" + content)
@@ -54,9 +54,9 @@ def _image_reader(most_pixels: int, longest_edge: int) -> Any:
     Image.preinit()
     Image.init()
 
-    def read(data: bytes) -> tuple[dict[str, object], bytes]:
+    def read(body: bytes) -> tuple[dict[str, object], bytes]:
         try:
-            with Image.open(BytesIO(data), formats=FORMATS) as opened:
+            with Image.open(BytesIO(body), formats=FORMATS) as opened:
                 if opened.width * opened.height > most_pixels:
                     raise Refused("has too many pixels")
                 opened.draft("RGB", (longest_edge, longest_edge))
@@ -87,9 +87,9 @@ def _pdf_reader(most_chars: int) -> Any:
     from pypdf import PdfReader
     from pypdf.errors import PyPdfError
 
-    def read(data: bytes) -> tuple[dict[str, object], bytes]:
+    def read(body: bytes) -> tuple[dict[str, object], bytes]:
         try:
-            reader = PdfReader(BytesIO(data))
+            reader = PdfReader(BytesIO(body))
             if reader.is_encrypted and not reader.decrypt(""):
                 raise Refused("is locked with a password")
             pages, chars = [], 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
@@ -32,18 +33,18 @@ _slots = asyncio.Semaphore(AT_ONCE)
 _waiting = 0
 
 
-async def read_image(name: str, data: bytes) -> tuple[bytes, int, int]:
+async def read_image(name: str, body: bytes) -> tuple[bytes, int, int]:
     """Make a JPEG of an image; give it with its width and height in pixels. Raises `AttachmentRefused`."""
-    about, made = await _read("image", name, data)
+    about, made = await _read("image", name, body)
     return made, int(about["width"]), int(about["height"])
 
 
-async def read_pdf(name: str, data: bytes) -> bytes:
-    """Give the text of a PDF, as UTF-8. Raises `AttachmentRefused`."""
-    return (await _read("pdf", name, data))[1]
+async def read_pdf(name: str, body: bytes) -> str:
+    """Give the text of a PDF as it is in it, pages apart by an empty line. Raises `AttachmentRefused`."""
+    return (await _read("pdf", name, body))[1].decode()
 
 
-async def _read(kind: str, name: str, data: bytes) -> tuple[dict[str, str], bytes]:
+async def _read(kind: str, name: str, body: bytes) -> tuple[dict[str, str], bytes]:
     global _waiting
     if _waiting >= MOST_WAITING:
         raise AttachmentRefused(f"Too many files are being read just now. Attach “{name}” again in a moment.")
@@ -53,7 +54,7 @@ async def _read(kind: str, name: str, data: bytes) -> tuple[dict[str, str], byte
     finally:
         _waiting -= 1
     try:
-        answer = await _ask_child(kind, data, name)
+        answer = await _ask_child(kind, name, body)
     finally:
         _slots.release()
     head, _, content = answer.partition(b"\n")
@@ -61,22 +62,24 @@ async def _read(kind: str, name: str, data: bytes) -> tuple[dict[str, str], byte
         about = json.loads(head)
     except ValueError:
         # Out of memory, or a fault of a parser's: the file is to blame, whatever it was.
-        log.warning("attachment.unreadable", kind=kind, bytes=len(data))
+        log.warning("attachment.unreadable", kind=kind, bytes=len(body))
         raise AttachmentRefused(f"“{name}” cannot be read.") from None
     if "refused" in about:
         raise AttachmentRefused(f"“{name}” {about['refused']}.")
     return about, content
 
 
-async def _ask_child(kind: str, data: bytes, name: str) -> bytes:
+async def _ask_child(kind: str, name: str, body: bytes) -> bytes:
     limits = (MEMORY_BYTES, MOST_PIXELS, LONGEST_EDGE, MOST_TEXT_CHARS)
     command = (sys.executable, "-P", str(_SCRIPT), kind, *map(str, limits))
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    # Nothing of this server's environment: whatever a file does to its parser, there is no key to be found.
+    environment = {each: os.environ[each] for each in ("SYSTEMROOT",) if each in os.environ}
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment)
     try:
         async with asyncio.timeout(SECONDS):
-            answer, _ = await process.communicate(data)
+            answer, _ = await process.communicate(body)
     except TimeoutError:
-        log.warning("attachment.too_slow", kind=kind, bytes=len(data))
+        log.warning("attachment.too_slow", kind=kind, bytes=len(body))
         raise AttachmentRefused(f"“{name}” takes too long to be read.") from None
     finally:
         if process.returncode is None:

@@ -73,6 +73,7 @@ class EndpointProvider:
     `base_url` of `None` is OpenAI's own. `model_name` of `None` takes the first that `/models` lists. `max_tokens` is
     the longest reply, whatever a request says. `extra_body` is sent with each request, for what only some servers
     understand. `options` are the models that readers may choose; with `ALL_MODELS` alone, all that `/models` lists.
+    `sees_images` says whether they may be shown some.
     """
 
     def __init__(
@@ -178,8 +179,13 @@ class EndpointProvider:
                         yield chunk
                 return
             except openai.BadRequestError as error:
-                if not self._adapts_to(str(error.message)):
-                    raise
+                if self._adapts_to(str(error.message)):
+                    continue
+                refused = _from_status(error)
+                is_unclear = isinstance(refused, errors.RequestRefused | errors.ModelUnknown)
+                if is_unclear and any(isinstance(message["content"], list) for message in messages):
+                    raise errors.ImagesRefused(detail=refused.detail) from error
+                raise
 
     def _adapts_to(self, refusal: str) -> bool:
         """Ask in another way from now on, if it is only the way of asking that a service does not know."""

@@ -63,7 +63,7 @@ async def refused(request: Request, error: Exception) -> Response:
         raise error
     if error.detail:
         log.warning("request.refused", cause=error.cause, detail=error.detail)
-    page = asking_page(request)
+    page = asking_page(request, request.path_params.get("conversation_id"))
     if is_htmx(request):
         body = services(request).renderer.render("fragments/refusal.html", page=page, notice=error.sentence)
         return fragments(request, page, body, error.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -26,9 +27,13 @@ async def attach(request: Request) -> Response:
     _, files = await read_fields_and_files(request)
     if not files:
         raise errors.BadRequest("There is no file in this request.")
-    if conversation_id is not None:
-        await services(request).lists.catalog.find(reader(request), conversation_id)
-    taken = [await take_file(request, conversation_id, file) for file in files]
+    try:
+        taken = await take_files(request, conversation_id, files)
+    except errors.AttachmentRefused as error:
+        if answers.is_htmx(request):
+            # Those before it wait already, and are shown.
+            return await _waiting(request, conversation_id, error)
+        raise
     if answers.is_program(request) and not answers.is_htmx(request):
         told = [{"id": each.id, "name": each.name, "kind": each.kind, "size": each.size} for each in taken]
         return JSONResponse({"attachments": told}, 201)
@@ -43,12 +48,15 @@ async def detach(request: Request) -> Response:
     return await _waiting(request, request.path_params.get("conversation_id"))
 
 
-async def take_file(request: Request, conversation_id: ConversationId | None, file: SentFile) -> Attachment:
-    """Keep a file for the next prompt. Raises `AttachmentRefused`."""
-    found, sees_images = services(request), services(request).provider.sees_images
-    return await found.attachments.take(
-        reader(request), conversation_id, file.name, file.data, are_images_seen=sees_images
-    )
+async def take_files(
+    request: Request, conversation_id: ConversationId | None, files: Sequence[SentFile]
+) -> Sequence[Attachment]:
+    """Keep files for the next prompt. Raises `AttachmentRefused` and `ConversationNotFound`."""
+    found, owner = services(request), reader(request)
+    if files and conversation_id is not None:
+        await found.lists.catalog.find(owner, conversation_id)
+    take, sees_images = found.attachments.take, found.provider.sees_images
+    return [await take(owner, conversation_id, file.name, file.body, are_images_seen=sees_images) for file in files]
 
 
 async def content(request: Request, owner: ReaderId, attachment_id: str) -> Response:
@@ -58,14 +66,18 @@ async def content(request: Request, owner: ReaderId, attachment_id: str) -> Resp
     is_image = found.attachment.kind is AttachmentKind.IMAGE
     media_type = found.attachment.media_type if is_image else "text/plain; charset=utf-8"
     disposition = f"inline; filename*=UTF-8''{quote(found.attachment.name)}"
-    return Response(found.data, media_type=media_type, headers={**SAFE_HEADERS, "Content-Disposition": disposition})
+    return Response(found.body, media_type=media_type, headers={**SAFE_HEADERS, "Content-Disposition": disposition})
 
 
-async def _waiting(request: Request, conversation_id: ConversationId | None) -> Response:
-    """Show what waits now, in the composer that asked."""
+async def _waiting(
+    request: Request, conversation_id: ConversationId | None, error: errors.RillError | None = None
+) -> Response:
+    """Show what waits now, in the composer that asked, and what was refused."""
     page = asking_page(request, conversation_id)
     if not answers.is_htmx(request):
         return RedirectResponse(page.home_url if conversation_id is None else page.conversation_url, 303)
     found = services(request)
     waiting = await found.attachments.store.waiting(reader(request), conversation_id)
-    return answers.fragments(request, page, found.renderer.render("fragments/attached.html", waiting=waiting), 201)
+    notice = error.sentence if error else ""
+    body = found.renderer.render("fragments/attached.html", waiting=waiting, notice=notice)
+    return answers.fragments(request, page, body, error.status if error else 201)

@@ -13,11 +13,10 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from webapp import errors
-from webapp.domain import ConversationId
+from webapp.domain import MOST_ATTACHMENTS, ConversationId
 from webapp.services import services
 
 MAX_FORM_FIELDS = 32
-MAX_FILES = 8
 BYTES_PER_CHAR = 12
 """A character of four bytes takes twelve in a form, each byte as `%XX`."""
 OTHER_FIELDS_BYTES = 8_192
@@ -28,7 +27,7 @@ class SentFile:
     """A file as it came in a form; its name is whatever somebody called it."""
 
     name: str
-    data: bytes
+    body: bytes
 
 
 async def read_fields(request: Request) -> Mapping[str, object]:
@@ -44,7 +43,7 @@ def shown_conversation(fields: Mapping[str, object]) -> ConversationId | None:
 
 async def read_fields_and_files(request: Request) -> tuple[Mapping[str, object], list[SentFile]]:
     """Read the same, and the files that came in a form's field `file`. Raises `AttachmentRefused`, too."""
-    return await _read(request, MAX_FILES if services(request).settings.rill_attachments else 0)
+    return await _read(request, MOST_ATTACHMENTS if services(request).settings.rill_attachments else 0)
 
 
 async def _read(request: Request, max_files: int) -> tuple[Mapping[str, object], list[SentFile]]:
@@ -64,7 +63,7 @@ async def _read(request: Request, max_files: int) -> tuple[Mapping[str, object],
     if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
         raise errors.BadRequest("This form is not in UTF-8.")
     # A browser sends a field for files that nobody chose, too: without a name.
-    async with bounded.form(max_files=max_files or 1, max_fields=MAX_FORM_FIELDS) as form:
+    async with bounded.form(max_files=max_files or 1, max_fields=MAX_FORM_FIELDS, max_part_size=limit_bytes) as form:
         fields = {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
         files = [file for file in form.getlist("file") if isinstance(file, UploadFile) and file.filename]
         if len(files) > max_files:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.websockets import WebSocket
 
-from webapp.domain import ConversationId, Listing, Message, Position, Role
+from webapp.domain import ConversationId, Listing, Message, Position, ReaderId, Role
 from webapp.errors import AssistantNotFound, MessageNotFound, NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
 from webapp.pages import Page
 from webapp.prompts import SentPrompt, read_assistant_id
 from webapp.rendering import Parts
 from webapp.routes import answers, attachments
-from webapp.services import SCRIPTS_COOKIE, asking_page, new_page, reader, services
+from webapp.services import SCRIPTS_COOKIE, Services, asking_page, new_page, reader, services
 from webapp.transports import html, sse
-from webapp.transports.view import Draft, render_page, welcome
+from webapp.transports.view import Draft, Welcome, render_page, welcome
 from webapp.transports.websocket import PageSocket
 
 
@@ -101,10 +103,23 @@ async def show_refusal(
     page = _page_of(request, now, listing)
     waiting = await found.attachments.store.waiting(owner, conversation_id)
     draft = Draft(sent.text, None if isinstance(error, NothingToEdit) else sent.edits, waiting)
-    assistant = None if isinstance(error, AssistantNotFound) else sent.assistant
-    offered = None if now else await welcome(found, owner, assistant, sent.written)
+    offered = None if now else await _welcome_back(found, owner, sent)
     body = render_page(found, page, listing, now, notice=error.sentence, draft=draft, welcome=offered)
     return answers.html(page, body, error.status)
+
+
+async def _welcome_back(found: Services, owner: ReaderId, sent: SentPrompt) -> Welcome:
+    """Offer what was chosen and written again; without the assistant, if that is no longer there."""
+    with suppress(AssistantNotFound):
+        return await welcome(found, owner, sent.assistant, sent.written)
+    return await welcome(found, owner, None, sent.written)
+
+
+async def messages(request: Request) -> Response:
+    """`GET /c/{id}/messages`: on to the conversation, which links on the page of a refused form lead to."""
+    page = asking_page(request, _id(request))
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(page.conversation_url + query, 303)
 
 
 def without_scripts(url: str) -> Response:

@@ -10,7 +10,7 @@ from webapp.domain import BegunTurn, ConversationId, Setup
 from webapp.pages import empty_composer
 from webapp.prompts import SentPrompt, read_number, read_prompt
 from webapp.routes import answers
-from webapp.routes.attachments import take_file
+from webapp.routes.attachments import take_files
 from webapp.routes.bodies import read_fields, read_fields_and_files
 from webapp.routes.conversations import show_refusal, without_scripts
 from webapp.services import asking_page, reader, services
@@ -84,7 +84,7 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
     (fields, files), owner = await read_fields_and_files(request), reader(request)
     sent = read_prompt(fields)
     try:
-        attached = [(await take_file(request, conversation_id, file)).id for file in files]
+        attached = [each.id for each in await take_files(request, conversation_id, files)]
         setup = await _setup(request, sent) if conversation_id is None else None
         begun = await services(request).turns.begin(
             *(owner, conversation_id, sent.text, sent.request_id),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -88,10 +87,7 @@ async def change(request: Request) -> Response:
         if answers.is_program(request):
             raise
         return await _setup_form(request, conversation, fields, error)
-    old, new = conversation.setup, setup.parameters
-    parameters = replace(old.parameters, temperature=new.temperature, max_tokens=new.max_tokens)
-    changed = replace(old, system_prompt=setup.system_prompt, parameters=parameters)
-    await found.store.set_up(owner, conversation.id, changed)
+    await found.store.set_up(owner, conversation.id, setup)
     return _gone_to(request, asking_page(request, conversation.id).conversation_url)
 
 

@@ -79,7 +79,7 @@ class Store(Protocol):
 
         The same `request_id` with the same prompt in the same conversation gives the turn of the first time. A sibling
         has the attachments of the prompt that it edits, too. Raises `ConversationNotFound`, `TurnRunning` while another
-        reply is being written, `NothingToEdit`, and `AttachmentNotFound`.
+        reply is being written, `NothingToEdit`, `AttachmentNotFound`, and `AttachmentRefused` if that makes too many.
         """
 
     async def retry_turn(
@@ -93,7 +93,10 @@ class Store(Protocol):
         """
 
     async def set_up(self, owner: ReaderId, conversation_id: ConversationId, setup: Setup) -> None:
-        """Have a conversation answered in another way from its next reply on. Raises `ConversationNotFound`."""
+        """Give a conversation another system prompt, temperature and longest reply, from its next reply on.
+
+        Its model and its assistant stay. Raises `ConversationNotFound`.
+        """
 
     async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:
         """Show the newest branch that message `number` is on.

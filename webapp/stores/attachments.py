@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import Row, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from webapp.domain import Attachment, AttachmentId, AttachmentKind, Content, ConversationId, ReaderId
-from webapp.errors import AttachmentNotFound
+from webapp.domain import MOST_ATTACHMENTS, Attachment, AttachmentId, AttachmentKind, Content, ConversationId, ReaderId
+from webapp.errors import AttachmentNotFound, AttachmentRefused
 from webapp.stores.database import Database, to_its_end
 from webapp.stores.tables import attachments, messages
 
@@ -36,7 +36,7 @@ class SqlAttachments:
             about = json.dumps(asdict(content.attachment))
             values = {"id": content.attachment.id, "owner": owner, "place": place, "about": about}
             now = self.database.now()
-            await connection.execute(insert(attachments).values(**values, data=content.data, created_at=now))
+            await connection.execute(insert(attachments).values(**values, body=content.body, created_at=now))
             return True
 
     @to_its_end
@@ -74,9 +74,14 @@ class SqlAttachments:
 async def take_waiting(
     connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId, wanted: Sequence[AttachmentId]
 ) -> list[Attachment]:
-    """Give attachments that waited to a conversation. Raises `AttachmentNotFound` unless all of them are there."""
+    """Give attachments that waited to a conversation.
+
+    Raises `AttachmentNotFound` unless all are there, and `AttachmentRefused` if they are too many for a message.
+    """
     if not wanted:
         return []
+    if len(set(wanted)) > MOST_ATTACHMENTS:
+        raise AttachmentRefused(f"A message can have {MOST_ATTACHMENTS} attachments.")
     own = (c.owner == owner, c.id.in_(wanted), _waits)
     taken = await connection.execute(
         update(attachments).where(*own).values(conversation_id=conversation_id).returning(c.id, c.about)
@@ -110,7 +115,7 @@ def read_attachments(text: str | None) -> tuple[Attachment, ...]:
 
 async def _contents(connection: AsyncConnection, query: Select[Any]) -> list[Content]:
     rows: Sequence[Row[Any]] = (await connection.execute(query)).all()
-    return [Content(_as_attachment(json.loads(row.about)), row.data) for row in rows]
+    return [Content(_as_attachment(json.loads(row.about)), row.body) for row in rows]
 
 
 def _as_attachment(about: dict[str, Any]) -> Attachment:

@@ -19,6 +19,7 @@ from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import (
+    MOST_ATTACHMENTS,
     Attachment,
     AttachmentId,
     BegunTurn,
@@ -37,7 +38,14 @@ from webapp.domain import (
     Setup,
     TurnState,
 )
-from webapp.errors import ConversationNotFound, MessageNotFound, NothingToEdit, NothingToRetry, TurnRunning
+from webapp.errors import (
+    AttachmentRefused,
+    ConversationNotFound,
+    MessageNotFound,
+    NothingToEdit,
+    NothingToRetry,
+    TurnRunning,
+)
 from webapp.stores import NO_SETUP
 from webapp.stores.attachments import drop_unused, read_attachments, take_waiting, write_attachments
 from webapp.stores.branches import branch_to, children_of, nearest_end, newest_leaf, with_all_that_follows
@@ -92,7 +100,7 @@ class SqlStore:
             row = await _row_by_key(connection, owner, key)
             if not is_new:
                 return await _repeated(connection, row, key)
-            await end_draft(connection, owner, None, request_id)
+            await end_draft(connection, owner, None, request_id, self.database.now())
             taken = await take_waiting(connection, owner, row.id, attached)
             return await self._add_turn(connection, row, None, prompt, key, taken)
 
@@ -114,13 +122,15 @@ class SqlStore:
                 return await _repeated(connection, row, key)
             await _require_rest(connection, row)
             await _choose(connection, row, model)
-            await end_draft(connection, owner, conversation_id, request_id)
             taken = await take_waiting(connection, owner, row.id, attached)
             if edits is None:
+                await end_draft(connection, owner, conversation_id, request_id, self.database.now())
                 return await self._add_turn(connection, row, row.head, prompt, key, taken)
             edited = await _find(connection, row.id, edits)
             if edited is None or edited.role is not Role.USER:
                 raise NothingToEdit
+            if len(edited.attachments) + len(taken) > MOST_ATTACHMENTS:
+                raise AttachmentRefused(f"A message can have {MOST_ATTACHMENTS} attachments.")
             await _count_switch(connection, row.id)
             begun = await self._add_turn(connection, row, edited.parent, prompt, key, [*edited.attachments, *taken])
             return replace(begun, is_switch=True)
@@ -150,7 +160,8 @@ class SqlStore:
         async with self.database.writing() as connection:
             row = await _locked_row(connection, owner, conversation_id)
             own = update(conversations).where(conversations.c.id == row.id)
-            await connection.execute(own.values(**_setup_values(setup)))
+            parameters = {"temperature": setup.parameters.temperature, "max_tokens": setup.parameters.max_tokens}
+            await connection.execute(own.values(system_prompt=setup.system_prompt, **parameters))
 
     @to_its_end
     async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:

@@ -181,7 +181,7 @@ attachments = Table(
     Column("conversation_id", StorableText, ForeignKey("conversations.id", ondelete="CASCADE")),
     Column("place", StorableText, nullable=False),
     Column("about", StorableText, nullable=False),
-    Column("data", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     PrimaryKeyConstraint("id"),
     Index("ix_attachments_owner_place", "owner", "place"),

@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import Assistant, AssistantId, ConversationId, Parameters, ReaderId, RequestId
 from webapp.stores.database import Database, insert_or, to_its_end
-from webapp.stores.tables import assistants, conversations, drafts, messages
-from webapp.stores.texts import request_key
+from webapp.stores.tables import assistants, conversations, drafts
 
 
 class SqlWorkshop:
@@ -61,8 +60,6 @@ class SqlWorkshop:
     ) -> None:
         values = {"owner": owner, "place": _place(conversation_id), "text": text, "updated_at": self.database.now()}
         async with self.database.writing() as connection:
-            if await _is_prompt(connection, owner, conversation_id, request_key(request_id, text)):
-                return
             new = insert_or(drafts, connection).values(**values, sent="")
             kept = {"text": new.excluded.text, "updated_at": new.excluded.updated_at}
             own, unsent = [drafts.c.owner, drafts.c.place], drafts.c.sent != request_id
@@ -78,23 +75,21 @@ class SqlWorkshop:
 
 
 async def end_draft(
-    connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId | None, request_id: RequestId
+    connection: AsyncConnection,
+    owner: ReaderId,
+    conversation_id: ConversationId | None,
+    request_id: RequestId,
+    now: datetime,
 ) -> None:
-    """Keep nothing any more of what was written in the composer of a request id, because it is a prompt now."""
-    kept = (drafts.c.owner == owner, drafts.c.place == _place(conversation_id))
-    await connection.execute(update(drafts).where(*kept).values(text="", sent=request_id))
+    """Keep nothing any more of what was written in the composer of a request id, because it is a prompt now.
 
-
-async def _is_prompt(
-    connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId | None, key: str
-) -> bool:
-    """Say whether a text was sent as a prompt before it came as a draft."""
-    if conversation_id is None:
-        sent = select(conversations.c.id).where(conversations.c.owner == owner, conversations.c.request_key == key)
-    else:
-        of = (messages.c.conversation_id == conversation_id, messages.c.request_key == key)
-        sent = select(messages.c.conversation_id).where(*of)
-    return await connection.scalar(sent) is not None
+    Its row stays without a text, so that a draft that comes after its prompt is known to be late.
+    """
+    values = {"owner": owner, "place": _place(conversation_id), "text": "", "sent": request_id, "updated_at": now}
+    new = insert_or(drafts, connection).values(**values)
+    kept = {name: new.excluded[name] for name in ("text", "sent", "updated_at")}
+    own = [drafts.c.owner, drafts.c.place]
+    await connection.execute(new.on_conflict_do_update(index_elements=own, set_=kept))
 
 
 def _place(conversation_id: ConversationId | None) -> str:

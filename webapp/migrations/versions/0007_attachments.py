@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("conversation_id", sa.Text),
         sa.Column("place", sa.Text, nullable=False),
         sa.Column("about", sa.Text, nullable=False),
-        sa.Column("data", sa.LargeBinary, nullable=False),
+        sa.Column("body", sa.LargeBinary, nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_attachments"),
         sa.ForeignKeyConstraint(
