@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install
 PORT ?=
 
-.PHONY: run test check bench soak screenshots clean help
+.PHONY: run test check bench soak screenshots translations clean help
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -28,6 +28,15 @@ bench: $(VENV)/.developer  ## Compare with the tutorial's server, and Markdown w
 
 soak: $(VENV)/.developer  ## Let readers, networks and the server go through faults for ten minutes, and compare
 	$(BIN)/python -m tests.soak
+
+# What is new is added to each catalog, empty; a test tells which texts nobody has translated yet.
+translations: $(VENV)/.developer  ## Bring the catalogs of texts up to date with the source
+	$(BIN)/pybabel -q extract -F pyproject.toml --no-location --no-wrap -o $(VENV)/rill.pot .
+	@for language in $$(ls webapp/locales); do \
+	  $(BIN)/pybabel -q update -D rill -d webapp/locales -i $(VENV)/rill.pot -l $$language --no-wrap --no-fuzzy-matching --ignore-obsolete || exit; \
+	done
+	@sed -i.old -E '/^"(Report|POT-|PO-|Last-|Language-Team|Generated)/d' webapp/locales/*/LC_MESSAGES/rill.po
+	@rm webapp/locales/*/LC_MESSAGES/rill.po.old
 
 screenshots: $(VENV)/.developer  ## Picture every page and state into docs/screenshots
 	$(BIN)/python -m tests.screenshots

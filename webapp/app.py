@@ -10,7 +10,6 @@ from pathlib import Path
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route, WebSocketRoute
 
@@ -20,10 +19,12 @@ from webapp.assistants import Assistants
 from webapp.attachments import Attachments
 from webapp.branding import Brand
 from webapp.brokers.memory import MemoryBroker
+from webapp.compression import PageCompression
 from webapp.domain import ModelState
 from webapp.images import Images
 from webapp.lists import Lists
 from webapp.model_choice import choose_provider
+from webapp.negotiation import Negotiation
 from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
@@ -68,7 +69,8 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
                 allowed_hosts=settings.rill_allowed_hosts,
                 allowed_origins=settings.rill_allowed_origins,
             ),
-            Middleware(GZipMiddleware, compresslevel=6),
+            Middleware(Negotiation),
+            Middleware(PageCompression, compresslevel=6),
         ],
         exception_handlers={
             errors.RillError: answers.refused,
@@ -129,6 +131,7 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/c/{conversation_id}/branch", turns.show_branch, methods=["POST"]),
         WebSocketRoute("/chat", operations.tutorial),
         Route("/theme", operations.choose_theme, methods=["POST"]),
+        Route("/language", operations.choose_language, methods=["POST"]),
         Route("/manifest.webmanifest", operations.manifest, methods=["GET"]),
         Route("/model", operations.model, methods=["GET"]),
         Route("/image", operations.image, methods=["GET"]),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from webapp import errors
 from webapp.domain import Assistant, AssistantId, ReaderId
+from webapp.languages import gettext as _
 from webapp.setups import Offer, read_assistant
 from webapp.stores import Workshop
 
@@ -57,7 +58,7 @@ class Assistants:
             await self.own(reader, assistant_id)
         assistant = read_assistant(fields, assistant_id or AssistantId(secrets.token_urlsafe(8)), is_own=True)
         if not await self._workshop.keep_assistant(reader, assistant, MAX_OWN):
-            raise errors.SetupRefused(f"You have {MAX_OWN} assistants already. Delete one first.")
+            raise errors.SetupRefused(_("You have %(count)s assistants already. Delete one first.", count=MAX_OWN))
         return assistant
 
     async def drop(self, reader: ReaderId, assistant_id: AssistantId) -> None:
@@ -68,4 +69,4 @@ class Assistants:
     def require_own(self) -> None:
         """Raise `SetupRefused` where only the operator says how conversations are set up."""
         if not self.are_own_allowed:
-            raise errors.SetupRefused("Assistants and system prompts of one's own are switched off here.")
+            raise errors.SetupRefused(_("Assistants and system prompts of one's own are switched off here."))

@@ -1,4 +1,4 @@
-"""The compression of WebSockets, with a memory that is given up between replies.
+"""The compression of pages, and that of WebSockets, with a memory that is given up between replies.
 
 A compressor takes 38 KB, more than all else that a waiting reader costs. One that is new refers to nothing that was
 sent before, so a peer's decompressor, which keeps what it has, takes the change of compressors at any message.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import Receive, Scope, Send
 from websockets.extensions.base import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import Frame
@@ -18,6 +20,14 @@ from websockets.typing import ExtensionParameter
 
 UNUSED_SECONDS = 0.5
 """How long a compressor is kept for a next message: fragments of a reply come many times a second, beats do not."""
+
+
+class PageCompression(GZipMiddleware):
+    """Compresses what goes over HTTP, and leaves nothing of itself in the stack of a socket, which waits for hours."""
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:  # type: ignore[override]
+        call = super().__call__ if scope["type"] == "http" else self.app
+        return call(scope, receive, send)
 
 
 class DeflateFactory(ServerPerMessageDeflateFactory):

@@ -5,6 +5,8 @@ They know nothing of storage, of the web or of any model. All are frozen.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -198,10 +200,38 @@ class Assistant:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """How much of a branch is wanted: its last `least` messages and all after number `since`, of those before `before`.
+
+    With `least` of `None`, all of those.
+    """
+
+    least: int | None = None
+    since: int | None = None
+    before: int | None = None
+
+    def of(self, branch: Sequence[int]) -> slice:
+        """Say where to cut the numbers of a branch, which grow along it."""
+        end = len(branch) if self.before is None else bisect_left(branch, self.before)
+        start = 0 if self.least is None else max(0, end - self.least)
+        if self.since is not None:
+            start = min(start, bisect_right(branch, self.since))
+        return slice(start, end)
+
+
+WHOLE = Window()
+NOTHING = Window(least=0)
+"""For whoever only asks whether a conversation is there, and what it is called."""
+PAGE_OF_MESSAGES = 40
+"""How many messages a page begins with, and gets at once as it is scrolled up: more than any screen shows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """An ordered tree of messages, with one branch of it showing.
 
-    `messages` is the showing branch, oldest first. `switches` counts how often another branch was shown; `last_number`
+    `messages` is the showing branch, oldest first, or what a window shows of it: `earlier` is how many of the branch
+    stand before. `switches` counts how often another branch was shown; `last_number`
     is the highest number of any message on any branch. The setup's model is the one that was chosen last, if any was.
     """
 
@@ -210,6 +240,7 @@ class Conversation:
     title: str
     updated_at: datetime
     messages: tuple[Message, ...] = field(default=())
+    earlier: int = 0
     switches: int = 0
     last_number: int = 0
     is_pinned: bool = False

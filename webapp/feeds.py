@@ -14,6 +14,8 @@ from itertools import takewhile
 from webapp.brokers import Lagged, Subscription
 from webapp.deadlines import Deadline
 from webapp.domain import (
+    NOTHING,
+    PAGE_OF_MESSAGES,
     BegunTurn,
     Conversation,
     ConversationId,
@@ -25,9 +27,12 @@ from webapp.domain import (
     Position,
     ReaderId,
     TurnState,
+    Window,
 )
 from webapp.lists import Lists
 from webapp.turns import Turns
+
+RECENT = Window(PAGE_OF_MESSAGES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,11 @@ class TurnEnd:
     cause: str | None
 
 
-async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationId) -> Snapshot:
-    """Read a conversation as it is now. Raises `ConversationNotFound`."""
+async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationId, window: Window = RECENT) -> Snapshot:
+    """Read a conversation as it is now, or what a window shows of it. Raises `ConversationNotFound`."""
     was_read_before = False
     while True:
-        conversation = await _read(turns, owner, conversation_id)
+        conversation = await turns.rendered(await turns.store.conversation(owner, conversation_id, window))
         turn, running = turns.running(conversation_id), conversation.running
         if running is None:
             return Snapshot(conversation, _position(conversation))
@@ -92,10 +97,6 @@ async def snapshot(turns: Turns, owner: ReaderId, conversation_id: ConversationI
         if was_read_before and running.rendering is not None:
             return Snapshot(conversation, Position(running.number, -1), runs_elsewhere=True)
         was_read_before = True
-
-
-async def _read(turns: Turns, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
-    return await turns.rendered(await turns.store.conversation(owner, conversation_id))
 
 
 def _position(conversation: Conversation) -> Position:
@@ -110,21 +111,22 @@ async def follow(
     *,
     is_allowed: bool = False,
     cursor: ListCursor | None = None,
+    window: Window = RECENT,
 ) -> AsyncGenerator[Item, None]:
     """Follow a conversation for ever: a snapshot first, then fragments in order, each at most once, and beats.
 
     With `after`, the snapshot is left out if everything since that position is still at hand. A reader too slow for
-    the feed gets a fresh snapshot. With `cursor`, the owner's list is followed too: whole if it is not of that version
-    any more, then each change of it; without a conversation, only that. Raises `ConversationNotFound` at the first
-    step; not if it is known that the owner `is_allowed` to follow. It keeps nothing of what it gave: readers wait for
-    hours, and are many.
+    the feed gets a fresh snapshot. The `window` says how much snapshots show. With `cursor`, the owner's list is
+    followed too: whole if it is not of that version any more, then each change of it; without a conversation, only
+    that. Raises `ConversationNotFound` at the first step; not if it is known that the owner `is_allowed` to follow. It
+    keeps nothing of what it gave: readers wait for hours, and are many.
     """
     if conversation_id is not None and after is not None and not is_allowed:
-        await turns.store.conversation(owner, conversation_id)  # A snapshot would have asked by itself.
+        await turns.store.conversation(owner, conversation_id, NOTHING)  # A snapshot would have asked by itself.
     with turns.broker.subscribe(conversation_id, after, reader=owner if cursor else None) as subscription:
         position, is_behind = after or Position(-1, 0), False
         if conversation_id is not None and after is None:
-            now = await snapshot(turns, owner, conversation_id)
+            now = await snapshot(turns, owner, conversation_id, window)
             position, is_behind = now.position, now.runs_elsewhere
             yield now
             del now
@@ -146,7 +148,7 @@ async def follow(
                             yield came.fragments
                         if conversation_id is not None and (came.is_due or (came.fragments and is_behind)):
                             # A page that shows a turn's checkpoint has no places for what that turn goes on to write.
-                            now = await snapshot(turns, owner, conversation_id)
+                            now = await snapshot(turns, owner, conversation_id, window)
                             if now.position != position:
                                 position, is_behind = now.position, now.runs_elsewhere
                                 yield now

@@ -24,6 +24,7 @@ LISTING = "listing"
 PINNED = "pinned"
 RECENT = "recent"
 OLDER = "older"
+EARLIER = "earlier"
 UNDO = "undo"
 
 

@@ -13,6 +13,8 @@ import structlog
 from webapp import errors
 from webapp.brokers import Broker
 from webapp.domain import ConversationId, ListChange, ListedConversation, Listing, ListNews, ReaderId
+from webapp.languages import gettext as _
+from webapp.languages import number
 from webapp.stores import Catalog, Workshop
 from webapp.text import clean, without_tags
 
@@ -57,9 +59,15 @@ class Lists:
         """Give a conversation the reader's own title. Raises `TitleRefused`."""
         title = " ".join(without_tags(clean(title)).split())
         if not title:
-            raise errors.TitleRefused("A title needs at least one letter.")
+            raise errors.TitleRefused(_("A title needs at least one letter."))
         if len(title) > MAX_TITLE_CHARS:
-            raise errors.TitleRefused(f"A title can have {MAX_TITLE_CHARS} characters; this one has {len(title):,}.")
+            raise errors.TitleRefused(
+                _(
+                    "A title can have %(limit)s characters; this one has %(length)s.",
+                    limit=MAX_TITLE_CHARS,
+                    length=number(len(title)),
+                )
+            )
         self._announce(ListChange.CHANGED, await self.catalog.rename(reader, conversation_id, title))
 
     async def entitle(self, reader: ReaderId, conversation_id: ConversationId, title: str) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from webapp import errors
 from webapp.domain import Chunk, FinishChunk, FinishReason, Model, ModelKind, ModelOption, ModelState, Parameters
+from webapp.languages import N_
 from webapp.providers import NO_PARAMETERS, ChatMessage, Provider
 from webapp.providers.discovery import discover
 from webapp.providers.endpoint import EndpointProvider, Timeouts
@@ -28,7 +29,7 @@ class NoProvider:
 
     @property
     def model(self) -> Model:
-        return Model(ModelKind.NONE, "", "", ModelState.UNAVAILABLE, "No model is set up here.")
+        return Model(ModelKind.NONE, "", "", ModelState.UNAVAILABLE, N_("No model is set up here."))
 
     @property
     def offered(self) -> Sequence[ModelOption]:

@@ -70,6 +70,10 @@ class Page:
         return f"{self.base}/theme"
 
     @property
+    def language_url(self) -> str:
+        return f"{self.base}/language"
+
+    @property
     def model_url(self) -> str:
         return f"{self.base}/model"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from webapp import errors
 from webapp.domain import AssistantId, AttachmentId, RequestId
+from webapp.languages import gettext as _
 from webapp.pages import new_request_id
 from webapp.setups import MAX_MODEL_CHARS
 
@@ -41,7 +42,7 @@ def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
     """
     text, request_id, edits = fields.get("prompt"), fields.get("request_id"), fields.get("edits")
     if not isinstance(text, str):
-        raise errors.BadRequest('This message has no "prompt" text in it.')
+        raise errors.BadRequest(_('This message has no "prompt" text in it.'))
     is_usable = isinstance(request_id, str) and 0 < len(request_id) <= MAX_REQUEST_ID_CHARS
     return SentPrompt(
         text,
@@ -77,6 +78,11 @@ def read_model(fields: Mapping[str, object]) -> str | None:
 def read_number(fields: Mapping[str, object], name: str) -> int:
     """Read the number of a message. Raises `BadRequest`."""
     digits = str(fields.get(name, ""))
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
-        raise errors.BadRequest(f'This request has no "{name}" number in it.')
+    if not is_number(digits):
+        raise errors.BadRequest(_('This request has no "%(name)s" number in it.', name=name))
     return int(digits)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether something can be the number of a message, or a count of them."""
+    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from webapp import errors, ids
+from webapp import errors, ids, languages
 from webapp.branding import Brand
 from webapp.domain import (
     BegunTurn,
@@ -34,6 +35,8 @@ from webapp.domain import (
     TurnState,
     WaitChunk,
 )
+from webapp.languages import N_, number
+from webapp.languages import gettext as _
 from webapp.markdown import MarkdownStream, Op
 from webapp.stores.words import excerpt, terms_of
 
@@ -41,16 +44,25 @@ SPLIT = "<!--reply-->"
 """Stands in `partials/message.html` where a running reply's text goes on; a rendering can never contain it."""
 
 
-AGES = ((1, "Last 24 hours"), (7, "Last 7 days"), (30, "Last 30 days"))
+AGES = ((1, N_("Last 24 hours")), (7, N_("Last 7 days")), (30, N_("Last 30 days")))
 """Up to how many days each period goes; what is older is named by its month."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A showing branch in two: `settled` can no longer change, `live` is the last prompt and what follows it."""
+    """A showing branch in two: `settled` can no longer change, `live` is the last prompt and what follows it.
 
-    settled: tuple[Message, ...]
-    live: tuple[Message, ...]
+    `earlier` is how many messages stand before these.
+    """
+
+    settled: tuple[Message, ...] = ()
+    live: tuple[Message, ...] = ()
+    earlier: int = 0
+
+    @property
+    def first_number(self) -> int:
+        """The number of the first message, 0 if there is none."""
+        return (*self.settled, *self.live)[0].number if self.settled or self.live else 0
 
     @property
     def last_number(self) -> int:
@@ -59,17 +71,27 @@ class Parts:
         return messages[-1].number if messages else 0
 
     @classmethod
-    def at_last_prompt(cls, messages: Sequence[Message]) -> Parts:
+    def at_last_prompt(cls, conversation: Conversation) -> Parts:
         """Split where a new page does."""
-        prompts = [index for index, message in enumerate(messages) if message.role is Role.USER]
-        cut = prompts[-1] if prompts else 0
-        return cls(tuple(messages[:cut]), tuple(messages[cut:]))
+        prompts = [message.number for message in conversation.messages if message.role is Role.USER]
+        return cls.after(conversation, prompts[-1] - 1 if prompts else 0)
 
     @classmethod
-    def after(cls, messages: Sequence[Message], since: int) -> Parts:
+    def after(cls, conversation: Conversation, since: int) -> Parts:
         """Split where a page did whose last settled message has the number `since`."""
+        messages = conversation.messages
         cut = next((index for index, message in enumerate(messages) if message.number > since), len(messages))
-        return cls(tuple(messages[:cut]), tuple(messages[cut:]))
+        return cls(messages[:cut], messages[cut:], conversation.earlier)
+
+
+class Shown(Protocol):
+    """What a snapshot has to know of a page (see `webapp.pages.Page`), which its templates know more of."""
+
+    @property
+    def since(self) -> int: ...
+
+    @property
+    def switches(self) -> int: ...
 
 
 class Renderer:
@@ -93,13 +115,21 @@ class Renderer:
             loader=FileSystemLoader([folder] if overrides is None else [overrides, folder]),
             autoescape=True,
             undefined=StrictUndefined,
+            extensions=["jinja2.ext.i18n"],
             auto_reload=False,
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self.environment.install_gettext_callables(  # type: ignore[attr-defined]  # The extension brings it.
+            languages.gettext, languages.ngettext, newstyle=True, pgettext=languages.pgettext
+        )
         self.environment.globals.update(
             ids=ids,
             sentence=errors.sentence,
+            said=_,
+            spoken=spoken_attributes,
+            language=languages.spoken,
+            languages=languages.LANGUAGES,
             rendered=rendered,
             markers=markers,
             Role=Role,
@@ -168,21 +198,30 @@ class Renderer:
         state = reply.state or TurnState.FINISHED
         return Fragment(position, FragmentKind.ENDED, html, state=state, cause=reply.cause)
 
-    def snapshot(self, conversation: Conversation, since: int, switches: int = 0) -> str:
-        """Make everything after message `since` right, whatever the page shows of it now.
+    def snapshot(self, conversation: Conversation, page: Shown) -> str:
+        """Make everything right that a page shows after what was settled in it, whatever it shows of that now.
 
-        `switches` is how often other branches had been shown when the page was made; if that has changed, so may have
-        what stands before.
+        If other branches have been shown since it was made, what stands before may be another, too.
         """
-        parts = Parts.after(conversation.messages, since)
-        is_other = conversation.switches != switches
-        return self.render("fragments/snapshot.html", parts=parts, running=conversation.running, is_other=is_other)
+        return self.render(
+            "fragments/snapshot.html",
+            page=page,
+            parts=Parts.after(conversation, page.since),
+            running=conversation.running,
+            is_other=conversation.switches != page.switches,
+        )
+
+
+def spoken_attributes() -> Markup:
+    """Give the attributes of a page that say in which language it speaks."""
+    return Markup('lang="{}" dir="{}"').format(languages.spoken(), languages.direction())
 
 
 def age(moment: datetime, now: datetime) -> str:
     """Say how long ago something was, by periods that are the same in every time zone; months are those of UTC."""
     days = (now - moment) / timedelta(days=1)
-    return next((name for limit, name in AGES if days < limit), f"{moment:%B %Y}")
+    name = next((name for limit, name in AGES if days < limit), None)
+    return languages.month(moment) if name is None else _(name)
 
 
 def groups(
@@ -190,7 +229,7 @@ def groups(
 ) -> Sequence[tuple[str, Sequence[ListedConversation]]]:
     """Divide conversations, the latest first, by age. At the beginning of a list the first group is always there."""
     found = [(name, list(group)) for name, group in groupby(listed, lambda each: age(each.updated_at, now))]
-    latest = AGES[0][1]
+    latest = _(AGES[0][1])
     is_there = after is not None or bool(found and found[0][0] == latest)
     return found if is_there else [(latest, []), *found]
 
@@ -227,19 +266,25 @@ def can_continue(reply: Message) -> bool:
 
 def took(measures: Measures) -> str:
     """Say in short which model wrote a reply, when it began, and how many tokens that took."""
+    seconds = measures.first_seconds
     counts = [count for count in (measures.prompt_tokens, measures.reply_tokens) if count is not None]
     parts = [
         measures.model,
-        f"began after {measures.first_seconds:.1f} s" if measures.first_seconds is not None else "",
-        f"{sum(counts):,} tokens" if counts else "",
+        _("began after %(seconds)s s", seconds=number(seconds, 1)) if seconds is not None else "",
+        languages.ngettext("%(count)s token", "%(count)s tokens", sum(counts)) if counts else "",
     ]
     return " · ".join(part for part in parts if part)
 
 
 def wait_sentence(cause: str, seconds: float | None = None) -> str:
     """Say that a model is asked again, and when, if that is known."""
-    why = "The model service is busy" if cause == errors.TooManyRequests.cause else "The model service has a problem"
-    return f"{why}. Asking again in {'a moment' if seconds is None else f'{max(1, round(seconds))} s'}."
+    is_busy = cause == errors.TooManyRequests.cause
+    why = _("The model service is busy.") if is_busy else _("The model service has a problem.")
+    if seconds is None:
+        when = _("Asking again in a moment.")
+    else:
+        when = _("Asking again in %(seconds)s s.", seconds=number(max(1, round(seconds))))
+    return f"{why} {when}"
 
 
 def status_line(reply: Message | None) -> str:
@@ -248,15 +293,17 @@ def status_line(reply: Message | None) -> str:
         case None:
             return ""
         case TurnState.RUNNING:
-            return wait_sentence(reply.cause) if reply is not None and reply.cause else "Answering"
+            return wait_sentence(reply.cause) if reply is not None and reply.cause else _("Answering")
         case TurnState.FINISHED:
-            return "Done"
+            return _("Done")
         case TurnState.STOPPED:
-            return "Stopped"
+            return _("Stopped")
         case _:
-            return "The reply was not finished"
+            return _("The reply was not finished")
 
 
 def bytes_in_words(count: int) -> str:
     """Give a size as people read it, such as "12 KB"."""
-    return f"{count / 1_000_000:.1f} MB" if count >= 1_000_000 else f"{max(1, round(count / 1000))} KB"
+    if count >= 1_000_000:
+        return _("%(size)s MB", size=number(count / 1_000_000, 1))
+    return _("%(size)s KB", size=number(max(1, round(count / 1000))))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -109,6 +110,8 @@ class RunningTurn:
         self._has_ended = False
         self._waits_for: str | None = None
         self._cleaner = TextCleaner()
+        # Whoever asks for a flush, it speaks the language of the reader who began the turn.
+        self._context = copy_context()
         self._flush_timer: asyncio.Handle | None = None
         self._last_flush = float("-inf")
         self._cut: tuple[TurnState, str | None] | None = None
@@ -269,9 +272,9 @@ class RunningTurn:
         if not self._flush_seconds:
             self._flush()
         elif loop.time() >= due:
-            self._flush_timer = loop.call_soon(self._flush)
+            self._flush_timer = loop.call_soon(self._flush, context=self._context)
         else:
-            self._flush_timer = loop.call_at(due, self._flush)
+            self._flush_timer = loop.call_at(due, self._flush, context=self._context)
 
     def _flush(self) -> None:
         self._flush_timer = None

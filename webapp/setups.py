@@ -13,6 +13,8 @@ from pathlib import Path
 
 from webapp import errors
 from webapp.domain import Assistant, AssistantId, Parameters, Setup
+from webapp.languages import gettext as _
+from webapp.languages import number
 from webapp.text import clean, without_tags
 
 MAX_SYSTEM_PROMPT_CHARS = 20_000
@@ -44,14 +46,14 @@ def read_assistant(fields: Mapping[str, object], assistant_id: AssistantId, *, i
 
     `starters` are a list, or lines of one text.
     """
-    setup, model = read_setup(fields), _text(fields, "model", "The name of the model", MAX_MODEL_CHARS)
-    name = _text(fields, "name", "The name", MAX_NAME_CHARS)
+    setup, model = read_setup(fields), _text(fields, "model", _("The name of the model"), MAX_MODEL_CHARS)
+    name = _text(fields, "name", _("The name"), MAX_NAME_CHARS)
     if not name:
-        raise errors.SetupRefused("An assistant needs a name.")
+        raise errors.SetupRefused(_("An assistant needs a name."))
     return Assistant(
         assistant_id,
         name,
-        _text(fields, "icon", "The icon", MAX_ICON_CHARS),
+        _text(fields, "icon", _("The icon"), MAX_ICON_CHARS),
         setup.system_prompt,
         Parameters(model or None, setup.parameters.temperature, setup.parameters.max_tokens),
         read_starters(fields.get("starters")),
@@ -63,12 +65,14 @@ def read_starters(value: object) -> tuple[str, ...]:
     """Read first prompts: a list of texts, or lines of one text. Raises `SetupRefused`."""
     lines = value.splitlines() if isinstance(value, str) else value or ()
     if not isinstance(lines, Sequence) or not all(isinstance(line, str) for line in lines):
-        raise errors.SetupRefused("Starter questions have to be texts.")
+        raise errors.SetupRefused(_("Starter questions have to be texts."))
     starters = tuple(line for each in lines if (line := _one_line(each)))
     if len(starters) > MAX_STARTERS:
-        raise errors.SetupRefused(f"There can be {MAX_STARTERS} starter questions; these are {len(starters)}.")
+        raise errors.SetupRefused(
+            _("There can be %(limit)s starter questions; these are %(count)s.", limit=MAX_STARTERS, count=len(starters))
+        )
     if any(len(starter) > MAX_STARTER_CHARS for starter in starters):
-        raise errors.SetupRefused(f"A starter question can have {MAX_STARTER_CHARS} characters.")
+        raise errors.SetupRefused(_("A starter question can have %(limit)s characters.", limit=MAX_STARTER_CHARS))
     return starters
 
 
@@ -108,11 +112,15 @@ def _id_from(name: object) -> AssistantId:
 def _system_prompt(fields: Mapping[str, object]) -> str:
     value = fields.get("system_prompt", "")
     if not isinstance(value, str):
-        raise errors.SetupRefused("The system prompt has to be a text.")
+        raise errors.SetupRefused(_("The system prompt has to be a text."))
     text = without_tags(clean(value)).strip()
     if len(text) > MAX_SYSTEM_PROMPT_CHARS:
         raise errors.SetupRefused(
-            f"The system prompt has {len(text):,} characters; it can have {MAX_SYSTEM_PROMPT_CHARS:,}."
+            _(
+                "The system prompt has %(length)s characters; it can have %(limit)s.",
+                length=number(len(text)),
+                limit=number(MAX_SYSTEM_PROMPT_CHARS),
+            )
         )
     return text
 
@@ -120,14 +128,16 @@ def _system_prompt(fields: Mapping[str, object]) -> str:
 def _temperature(fields: Mapping[str, object]) -> float | None:
     value = _number(fields, "temperature")
     if value is not None and not 0 <= value <= HOTTEST:
-        raise errors.SetupRefused(f"The temperature has to be a number from 0 to {HOTTEST:g}.")
+        raise errors.SetupRefused(_("The temperature has to be a number from 0 to %(limit)s.", limit=number(HOTTEST)))
     return value
 
 
 def _max_tokens(fields: Mapping[str, object]) -> int | None:
     value = _number(fields, "max_tokens")
     if value is not None and not (1 <= value <= MOST_TOKENS and value == int(value)):
-        raise errors.SetupRefused(f"The longest reply has to be a whole number of tokens, from 1 to {MOST_TOKENS:,}.")
+        raise errors.SetupRefused(
+            _("The longest reply has to be a whole number of tokens, from 1 to %(limit)s.", limit=number(MOST_TOKENS))
+        )
     return None if value is None else int(value)
 
 
@@ -146,10 +156,17 @@ def _number(fields: Mapping[str, object], name: str) -> float | None:
 def _text(fields: Mapping[str, object], name: str, what: str, most_chars: int) -> str:
     value = fields.get(name) or ""
     if not isinstance(value, str):
-        raise errors.SetupRefused(f"{what} has to be a text.")
+        raise errors.SetupRefused(_("%(what)s has to be a text.", what=what))
     text = _one_line(value)
     if len(text) > most_chars:
-        raise errors.SetupRefused(f"{what} can have {most_chars} characters; this one has {len(text):,}.")
+        raise errors.SetupRefused(
+            _(
+                "%(what)s can have %(limit)s characters; this one has %(length)s.",
+                what=what,
+                limit=most_chars,
+                length=number(len(text)),
+            )
+        )
     return text
 
 

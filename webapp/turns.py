@@ -22,6 +22,7 @@ from webapp import errors
 from webapp.attachments import Attachments, as_text
 from webapp.brokers import Broker
 from webapp.domain import (
+    NOTHING,
     AttachmentId,
     AttachmentKind,
     BegunTurn,
@@ -191,7 +192,7 @@ class Turns:
 
         Raises `ConversationNotFound`, and `TurnNotRunning` when there is nothing to stop.
         """
-        await self.store.conversation(owner, conversation_id)
+        await self.store.conversation(owner, conversation_id, NOTHING)
         turn = self._running.get(conversation_id)
         if turn is None or turn.has_ended or turn.task is None:
             raise errors.TurnNotRunning

@@ -110,6 +110,9 @@ async def tour(page: Page, server: RillServer, upstream: ScriptedUpstream, look:
     await look("actions open")
     await page.get_by_role("button", name="Keys", exact=True).click()
     await look("keys open")
+    await page.get_by_role("button", name="Language: English").click()
+    await expect(page.get_by_role("button", name="Deutsch")).to_be_visible()
+    await look("languages open")
     for state, address in {
         "actions": f"{server.url}/conversations/actions?of={path.rpartition('/')[2]}",
         "found": f"{server.url}/search?q=rivers",

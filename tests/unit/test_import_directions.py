@@ -12,7 +12,7 @@ from tests.fakes import ROOT
 PACKAGE = ROOT / "webapp"
 
 LAYERS: list[set[str]] = [
-    {"domain", "errors", "ids", "text", "deadlines", "pace", "compression"},
+    {"domain", "errors", "ids", "text", "deadlines", "pace", "compression", "languages"},
     {
         "settings",
         "logs",
@@ -30,12 +30,13 @@ LAYERS: list[set[str]] = [
     },
     {"setups", "assistants", "attachments", "running", "turns", "lists", "titles"},
     {"feeds"},
-    {"security", "pages", "services", "prompts", "transports", "routes"},
+    {"security", "negotiation", "pages", "services", "prompts", "transports", "routes"},
     {"model_choice", "app", "server", "cli", "__main__", "__init__"},
 ]
 """A part may import from the layers above it in this list, from itself, and within a layer what `BESIDE` names."""
 
 BESIDE: dict[str, set[str]] = {
+    "errors": {"languages"},
     "assets": {"branding"},
     "rendering": {"branding", "markdown", "stores"},
     "replies": {"markdown"},
@@ -48,14 +49,14 @@ BESIDE: dict[str, set[str]] = {
     "prompts": {"pages"},
     "services": {"pages"},
     "transports": {"pages", "prompts", "services"},
-    "routes": {"pages", "prompts", "security", "services", "transports"},
+    "routes": {"negotiation", "pages", "prompts", "security", "services", "transports"},
     "app": {"model_choice"},
     "cli": {"app", "model_choice", "server"},
     "__main__": {"cli"},
     "__init__": {"app"},
 }
 
-KNOW_STARLETTE = {"security", "services", "transports", "routes", "app", "server", "cli"}
+KNOW_STARLETTE = {"compression", "security", "negotiation", "services", "transports", "routes", "app", "server", "cli"}
 CONCRETE = {
     "SqlStore",
     "SqlCatalog",

@@ -104,6 +104,7 @@ def models() -> list[Model]:
 
 def parts() -> list[Parts]:
     return [
+        Parts((PROMPT, ENDS[0]), (message(3, Role.USER),), earlier=7),
         Parts((), ()),
         *(Parts((), (PROMPT, end)) for end in ENDS),
         Parts((PROMPT, ENDS[0]), (message(3, Role.USER),)),

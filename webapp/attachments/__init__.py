@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 import structlog
 
 from webapp import errors
-from webapp.attachments.reading import MOST_TEXT_CHARS, read_image, read_pdf
+from webapp.attachments.reading import MOST_TEXT_CHARS, read_image, read_pdf, refusal
 from webapp.domain import (
     MOST_ATTACHMENTS,
     Attachment,
@@ -26,6 +26,7 @@ from webapp.domain import (
     ConversationId,
     ReaderId,
 )
+from webapp.languages import gettext as _
 from webapp.stores import AttachmentStore
 from webapp.text import clean, without_tags
 
@@ -65,7 +66,7 @@ class Attachments:
         name = _shown_name(name)
         content = await _read(name, body, are_images_seen=are_images_seen)
         if not await self.store.add(owner, conversation_id, content, MOST_ATTACHMENTS):
-            raise errors.AttachmentRefused(f"A message can have {MOST_ATTACHMENTS} attachments.")
+            raise errors.AttachmentRefused(_("A message can have %(limit)s attachments.", limit=MOST_ATTACHMENTS))
         return content.attachment
 
     async def told(self, conversation: Conversation, *, are_images_seen: bool) -> Mapping[AttachmentId, Content]:
@@ -99,13 +100,15 @@ class Attachments:
 
 async def _read(name: str, body: bytes, *, are_images_seen: bool) -> Content:
     if not body:
-        raise errors.AttachmentRefused(f"“{name}” is empty.")
+        raise errors.AttachmentRefused(_("“%(name)s” is empty.", name=name))
     if body.startswith(b"%PDF-"):
         text = without_tags(clean(await read_pdf(name, body)))
         return _content(name, AttachmentKind.TEXT, "application/pdf", text.encode())
     if _is_image(body):
         if not are_images_seen:
-            raise errors.AttachmentRefused(f"“{name}” cannot be attached: the model here does not see images.")
+            raise errors.AttachmentRefused(
+                _("“%(name)s” cannot be attached: the model here does not see images.", name=name)
+            )
         image, width, height = await read_image(name, body)
         return _content(name, AttachmentKind.IMAGE, "image/jpeg", image, width, height)
     return _content(name, AttachmentKind.TEXT, "text/plain", _text(name, body).encode())
@@ -124,9 +127,9 @@ def _text(name: str, body: bytes) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise errors.AttachmentRefused(f"“{name}” cannot be attached: only images, PDFs and text can.")
+        raise errors.AttachmentRefused(_("“%(name)s” cannot be attached: only images, PDFs and text can.", name=name))
     if len(text) > MOST_TEXT_CHARS or len(body) > MOST_TEXT_BYTES:
-        raise errors.AttachmentRefused(f"“{name}” has more than {MOST_TEXT_CHARS:,} characters of text.")
+        raise errors.AttachmentRefused(refusal("long", name))
     return without_tags(clean(text))
 
 

@@ -3,7 +3,8 @@
     child.py KIND MEMORY_BYTES MOST_PIXELS LONGEST_EDGE MOST_CHARS < file > answer
 
 The answer is a line of JSON about what comes after it: `{"width": ..., "height": ...}` and a JPEG, or `{}` and text; or
-`{"refused": ...}` with the reason. The process has little memory, and its parent ends it when it takes too long.
+`{"refused": ...}` with a reason of `webapp.attachments.reading`. The process has little memory, and its parent ends it
+when it takes too long.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ def _image_reader(most_pixels: int, longest_edge: int) -> Any:
         try:
             with Image.open(BytesIO(body), formats=FORMATS) as opened:
                 if opened.width * opened.height > most_pixels:
-                    raise Refused("has too many pixels")
+                    raise Refused("pixels")
                 opened.draft("RGB", (longest_edge, longest_edge))
                 image = ImageOps.exif_transpose(opened)
                 image.thumbnail((longest_edge, longest_edge))
                 image = _opaque(image)
         except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-            raise Refused("is damaged, or no image of a kind that is known here") from error
+            raise Refused("no image") from error
         made = BytesIO()
         # Nothing of what the file says besides its pixels is passed on: no place, no camera, no comment.
         image.info.clear()
@@ -91,19 +92,19 @@ def _pdf_reader(most_chars: int) -> Any:
         try:
             reader = PdfReader(BytesIO(body))
             if reader.is_encrypted and not reader.decrypt(""):
-                raise Refused("is locked with a password")
+                raise Refused("locked")
             pages, chars = [], 0
             for page in reader.pages:
                 text = page.extract_text().strip()
                 chars += len(text)
                 if chars > most_chars:
-                    raise Refused(f"has more than {most_chars:,} characters of text")
+                    raise Refused("long")
                 pages.append(text)
         except (PyPdfError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-            raise Refused("is damaged, or no PDF") from error
+            raise Refused("no pdf") from error
         whole = "\n\n".join(page for page in pages if page)
         if not whole:
-            raise Refused("has no text in it; it may be a scan")
+            raise Refused("no text")
         return {}, whole.encode("utf-8", "replace")
 
     return read

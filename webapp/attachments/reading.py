@@ -12,6 +12,8 @@ from pathlib import Path
 import structlog
 
 from webapp.errors import AttachmentRefused
+from webapp.languages import N_, number
+from webapp.languages import gettext as _
 
 log = structlog.get_logger()
 
@@ -33,6 +35,22 @@ _slots = asyncio.Semaphore(AT_ONCE)
 _waiting = 0
 
 
+_REFUSALS = {
+    "pixels": N_("“%(name)s” has too many pixels."),
+    "no image": N_("“%(name)s” is damaged, or no image of a kind that is known here."),
+    "locked": N_("“%(name)s” is locked with a password."),
+    "long": N_("“%(name)s” has more than %(limit)s characters of text."),
+    "no pdf": N_("“%(name)s” is damaged, or no PDF."),
+    "no text": N_("“%(name)s” has no text in it; it may be a scan."),
+}
+"""What the reader is told for each reason that `child` gives."""
+
+
+def refusal(reason: str, name: str) -> str:
+    """Say why a file cannot be attached."""
+    return _(_REFUSALS[reason], name=name, limit=number(MOST_TEXT_CHARS))
+
+
 async def read_image(name: str, body: bytes) -> tuple[bytes, int, int]:
     """Make a JPEG of an image; give it with its width and height in pixels. Raises `AttachmentRefused`."""
     about, made = await _read("image", name, body)
@@ -47,7 +65,9 @@ async def read_pdf(name: str, body: bytes) -> str:
 async def _read(kind: str, name: str, body: bytes) -> tuple[dict[str, str], bytes]:
     global _waiting
     if _waiting >= MOST_WAITING:
-        raise AttachmentRefused(f"Too many files are being read just now. Attach “{name}” again in a moment.")
+        raise AttachmentRefused(
+            _("Too many files are being read just now. Attach “%(name)s” again in a moment.", name=name)
+        )
     _waiting += 1
     try:
         await _slots.acquire()
@@ -57,15 +77,15 @@ async def _read(kind: str, name: str, body: bytes) -> tuple[dict[str, str], byte
         answer = await _ask_child(kind, name, body)
     finally:
         _slots.release()
-    head, _, content = answer.partition(b"\n")
+    head, _newline, content = answer.partition(b"\n")
     try:
         about = json.loads(head)
     except ValueError:
         # Out of memory, or a fault of a parser's: the file is to blame, whatever it was.
         log.warning("attachment.unreadable", kind=kind, bytes=len(body))
-        raise AttachmentRefused(f"“{name}” cannot be read.") from None
+        raise AttachmentRefused(_("“%(name)s” cannot be read.", name=name)) from None
     if "refused" in about:
-        raise AttachmentRefused(f"“{name}” {about['refused']}.")
+        raise AttachmentRefused(refusal(about["refused"], name))
     return about, content
 
 
@@ -77,10 +97,10 @@ async def _ask_child(kind: str, name: str, body: bytes) -> bytes:
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment)
     try:
         async with asyncio.timeout(SECONDS):
-            answer, _ = await process.communicate(body)
+            answer, _errors = await process.communicate(body)
     except TimeoutError:
         log.warning("attachment.too_slow", kind=kind, bytes=len(body))
-        raise AttachmentRefused(f"“{name}” takes too long to be read.") from None
+        raise AttachmentRefused(_("“%(name)s” takes too long to be read.", name=name)) from None
     finally:
         if process.returncode is None:
             process.kill()

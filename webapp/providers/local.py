@@ -22,6 +22,8 @@ import structlog
 
 from webapp.domain import Chunk, Model, ModelKind, ModelOption, ModelState, Parameters
 from webapp.errors import ModelNotReady, PromptTooLongForModel, TooManyRequests
+from webapp.languages import N_
+from webapp.languages import gettext as _
 from webapp.providers import NO_PARAMETERS, ChatMessage, text_of
 from webapp.providers.endpoint import EndpointProvider, Timeouts
 from webapp.providers.history import TEMPLATE_TOKENS, estimate_tokens, fit
@@ -68,7 +70,7 @@ class LocalProvider:
         self._data_dir, self._model_file, self._fetch = data_dir, model_file, fetch
         self._kind = ModelKind.BUILT_IN if model_file is None else ModelKind.LOCAL_FILE
         self._name = "SmolLM2 135M" if model_file is None else model_file.stem
-        self._state, self._detail = ModelState.STARTING, "The model is being started."
+        self._state, self._detail = ModelState.STARTING, N_("The model is being started.")
         self._is_settled = asyncio.Event()
         self._room = _Room(CONTEXT_TOKENS)
         self._task: asyncio.Task[None] | None = None
@@ -101,11 +103,11 @@ class LocalProvider:
             return
         self._task.cancel()
         await asyncio.wait({self._task})
-        self._become(ModelState.UNAVAILABLE, "The model was stopped.")
+        self._become(ModelState.UNAVAILABLE, N_("The model was stopped."))
 
     async def check(self) -> None:
         if self._state is not ModelState.READY:
-            raise ModelNotReady(self._detail)
+            raise ModelNotReady(_(self._detail))
 
     async def stream(
         self, messages: Sequence[ChatMessage], parameters: Parameters = NO_PARAMETERS
@@ -132,14 +134,14 @@ class LocalProvider:
         await self._wait_for_start()
         async with self._room.reserve(await self._count(messages) + REPLY_TOKENS):
             if self._endpoint is None:
-                raise ModelNotReady(self._detail)
+                raise ModelNotReady(_(self._detail))
             async with aclosing(self._endpoint.stream(messages, parameters)) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
     async def _count(self, messages: Sequence[ChatMessage]) -> int:
         if self._server is None:
-            raise ModelNotReady(self._detail)
+            raise ModelNotReady(_(self._detail))
         text = "\n".join(map(text_of, messages))
         tokens = await self._server.count_tokens(text) + TEMPLATE_TOKENS * len(messages)
         if tokens > CONTEXT_TOKENS:
@@ -151,7 +153,7 @@ class LocalProvider:
             async with asyncio.timeout(START_WAIT_SECONDS):
                 await self._is_settled.wait()
         except TimeoutError:
-            raise ModelNotReady("The model takes too long to start. Try again in a moment.") from None
+            raise ModelNotReady(_("The model takes too long to start. Try again in a moment.")) from None
 
     def _become(self, state: ModelState, detail: str = "") -> None:
         self._state, self._detail = state, detail
@@ -170,7 +172,7 @@ class LocalProvider:
 
     async def _find_file(self) -> Path:
         if self._model_file is None:
-            self._become(ModelState.STARTING, "Fetching the small built-in model (93 MB, once)…")
+            self._become(ModelState.STARTING, N_("Fetching the small built-in model (93 MB, once)…"))
             return await self._fetch(self._data_dir / "models")
         if not await asyncio.to_thread(self._model_file.is_file):
             sentence = f"There is no model file {self._model_file.name}. Check RILL_LOCAL_MODEL and start Rill again."
@@ -178,7 +180,7 @@ class LocalProvider:
         return self._model_file
 
     async def _keep_serving(self, file: Path) -> None:
-        self._become(ModelState.STARTING, "The model is being started…")
+        self._become(ModelState.STARTING, N_("The model is being started…"))
         backoff_seconds = 1.0
         while True:
             returncode, healthy_seconds = await self._serve(file)
@@ -207,7 +209,7 @@ class LocalProvider:
             _raise_if_hopeless(ended, file)
             return ended.returncode, 0.0
         finally:
-            self._become(ModelState.STARTING, "The model stopped and is being started again…")
+            self._become(ModelState.STARTING, N_("The model stopped and is being started again…"))
             await self._end_server()
 
     def _parameters(self, file: Path) -> ServerParameters:
@@ -227,7 +229,7 @@ class LocalProvider:
             api_key=parameters.api_key,
             model_name=parameters.model_name,
             kind=self._kind,
-            where="this machine",
+            where=N_("this machine"),
             max_tokens=REPLY_TOKENS,
             timeouts=_TIMEOUTS,
             trust_env=False,  # A proxy has no business on the loopback.

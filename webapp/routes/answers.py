@@ -100,7 +100,7 @@ async def left(_request: Request, _error: Exception) -> Response:
 
 async def failed(request: Request, error: Exception) -> Response:
     """Answer for a fault of our own; the server logs it. This runs outside the `Guard`, so it brings the headers."""
-    sentence = errors.RillError.sentence
+    sentence = errors.RillError().sentence
     if is_htmx(request):
         body = f'<hx-partial id="{ids.NOTICE}" hx-swap="textContent">{escape(sentence)}</hx-partial>'
         return HTMLResponse(body, 500, headers=DEFAULT_HEADERS)

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from webapp import errors
 from webapp.domain import Attachment, AttachmentId, AttachmentKind, ConversationId, ReaderId
+from webapp.languages import gettext as _
 from webapp.prompts import MAX_ATTACHMENT_ID_CHARS
 from webapp.routes import answers
 from webapp.routes.bodies import SentFile, read_fields, read_fields_and_files
@@ -24,9 +25,9 @@ SAFE_HEADERS = {
 async def attach(request: Request) -> Response:
     """`POST /attachments`, `POST /c/{id}/attachments`: keep each `file` of a form for the next prompt there."""
     conversation_id = request.path_params.get("conversation_id")
-    _, files = await read_fields_and_files(request)
+    _fields, files = await read_fields_and_files(request)
     if not files:
-        raise errors.BadRequest("There is no file in this request.")
+        raise errors.BadRequest(_("There is no file in this request."))
     try:
         taken = await take_files(request, conversation_id, files)
     except errors.AttachmentRefused as error:

@@ -14,6 +14,7 @@ from starlette.types import Message
 
 from webapp import errors
 from webapp.domain import MOST_ATTACHMENTS, ConversationId
+from webapp.languages import gettext as _
 from webapp.services import services
 
 MAX_FORM_FIELDS = 32
@@ -53,7 +54,9 @@ async def _read(request: Request, max_files: int) -> tuple[Mapping[str, object],
     too_large: errors.RillError = errors.BodyTooLarge()
     if media_type == b"multipart/form-data" and max_files:
         limit_bytes += settings.rill_max_upload_mb * 1_000_000
-        too_large = errors.AttachmentRefused(f"At most {settings.rill_max_upload_mb} MB can be attached at once.")
+        too_large = errors.AttachmentRefused(
+            _("At most %(limit)s MB can be attached at once.", limit=settings.rill_max_upload_mb)
+        )
     bounded = _bounded(request, limit_bytes, too_large)
     if media_type == b"application/json":
         return await _json_object(bounded), []
@@ -61,13 +64,13 @@ async def _read(request: Request, max_files: int) -> tuple[Mapping[str, object],
         return await _form(bounded), []
     # Some of Python's decoders fail in ways of their own, and "punycode" takes ten seconds for a form.
     if options.get(b"charset", b"utf-8").lower() not in {b"utf-8", b"utf8"}:
-        raise errors.BadRequest("This form is not in UTF-8.")
+        raise errors.BadRequest(_("This form is not in UTF-8."))
     # A browser sends a field for files that nobody chose, too: without a name.
     async with bounded.form(max_files=max_files or 1, max_fields=MAX_FORM_FIELDS, max_part_size=limit_bytes) as form:
         fields = {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
         files = [file for file in form.getlist("file") if isinstance(file, UploadFile) and file.filename]
         if len(files) > max_files:
-            raise errors.BadRequest("Files cannot be sent here.")
+            raise errors.BadRequest(_("Files cannot be sent here."))
         return fields, [SentFile(file.filename or "", await file.read()) for file in files]
 
 
@@ -102,7 +105,7 @@ async def _json_object(request: Request) -> dict[str, object]:
     try:
         body = json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise errors.BadRequest("This request is not valid JSON.") from None
+        raise errors.BadRequest(_("This request is not valid JSON.")) from None
     if not isinstance(body, dict):
-        raise errors.BadRequest("This request is no JSON object.")
+        raise errors.BadRequest(_("This request is no JSON object."))
     return body

@@ -8,11 +8,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.websockets import WebSocket
 
-from webapp.domain import ConversationId, Listing, Message, Position, ReaderId, Role
+from webapp.domain import (
+    NOTHING,
+    PAGE_OF_MESSAGES,
+    ConversationId,
+    Listing,
+    Message,
+    Position,
+    ReaderId,
+    Role,
+    Window,
+)
 from webapp.errors import AssistantNotFound, MessageNotFound, NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
 from webapp.pages import Page
-from webapp.prompts import SentPrompt, read_assistant_id
+from webapp.prompts import SentPrompt, is_number, read_assistant_id, read_number
 from webapp.rendering import Parts
 from webapp.routes import answers, attachments
 from webapp.services import SCRIPTS_COOKIE, Services, asking_page, new_page, reader, services
@@ -42,7 +52,7 @@ async def show(request: Request) -> Response:
     conversation_id, owner, found = _id(request), reader(request), services(request)
     if "attachment" in request.query_params:
         return await attachments.content(request, owner, request.query_params["attachment"])
-    now = await snapshot(found.turns, owner, conversation_id)
+    now = await snapshot(found.turns, owner, conversation_id, _window(request))
     if "raw" in request.query_params:
         return _raw(request, now)
     if request.query_params.get("scripts") == "off":
@@ -55,11 +65,19 @@ async def show(request: Request) -> Response:
     return answers.html(page, render_page(found, page, listing, now, draft=await _draft(request, now)))
 
 
+def _window(request: Request) -> Window:
+    """Show the last messages; also those from a message on that the query names, or as many as it says in `shown`."""
+    query = request.query_params
+    named = [int(query[name]) for name in ("at", "edit", "quote", "raw") if is_number(query.get(name))]
+    least = int(query["shown"]) if is_number(query.get("shown")) else 0
+    return Window(max(PAGE_OF_MESSAGES, least), since=min(named) - 1 if named else None)
+
+
 def _page_of(request: Request, now: Snapshot | None, listing: Listing) -> Page:
     """Make the page of a conversation as it is now, or of a new one."""
     if now is None:
         return new_page(request, listed=listing.version)
-    settled = Parts.at_last_prompt(now.conversation.messages).settled
+    settled = Parts.at_last_prompt(now.conversation).settled
     since, switches = settled[-1].number if settled else 0, now.conversation.switches
     return new_page(request, now.conversation.id, since=since, switches=switches, listed=listing.version)
 
@@ -116,10 +134,24 @@ async def _welcome_back(found: Services, owner: ReaderId, sent: SentPrompt) -> W
 
 
 async def messages(request: Request) -> Response:
-    """`GET /c/{id}/messages`: on to the conversation, which links on the page of a refused form lead to."""
+    """`GET /c/{id}/messages?before=...`: for htmx, messages of the showing branch that stand before one of it.
+
+    For others, on to the conversation, which links on the page of a refused form lead to.
+    """
     page = asking_page(request, _id(request))
+    if answers.is_htmx(request):
+        return await _earlier(request, page)
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(page.conversation_url + query, 303)
+
+
+async def _earlier(request: Request, page: Page) -> Response:
+    found, before = services(request), read_number(request.query_params, "before")
+    window = Window(PAGE_OF_MESSAGES, before=before)
+    conversation = await found.store.conversation(reader(request), _id(request), window)
+    shown = await found.turns.rendered(conversation)
+    parts = Parts(settled=shown.messages, earlier=shown.earlier)
+    return answers.fragments(request, page, found.renderer.render("fragments/earlier.html", page=page, parts=parts))
 
 
 def without_scripts(url: str) -> Response:
@@ -132,7 +164,7 @@ def without_scripts(url: str) -> Response:
 async def stream(request: Request) -> Response:
     """`GET /c/{id}/stream`: the conversation's feed as Server-Sent Events."""
     conversation_id, owner, found = _id(request), reader(request), services(request)
-    await found.store.conversation(owner, conversation_id)
+    await found.store.conversation(owner, conversation_id, NOTHING)
     after = Position.parse(request.headers.get("last-event-id", ""))
     return sse.feed_response(found, owner, asking_page(request, conversation_id), after)
 
@@ -143,7 +175,7 @@ async def socket(websocket: WebSocket) -> None:
     conversation_id = websocket.path_params.get("conversation_id")
     try:
         if conversation_id is not None:
-            await found.store.conversation(owner, conversation_id)
+            await found.store.conversation(owner, conversation_id, NOTHING)
     except RillError as error:
         await websocket.send_denial_response(Response(error.sentence, error.status, media_type="text/plain"))
         return
@@ -154,7 +186,7 @@ async def socket(websocket: WebSocket) -> None:
 async def fallback(request: Request) -> Response:
     """`GET /c/{id}/fallback`: what a page changes to when its socket does not open, or breaks."""
     conversation_id, found = _id(request), services(request)
-    await found.store.conversation(reader(request), conversation_id)
+    await found.store.conversation(reader(request), conversation_id, NOTHING)
     page = asking_page(request, conversation_id)
     return answers.fragments(request, page, found.renderer.render("fragments/stepped_down.html", page=page))
 

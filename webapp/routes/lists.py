@@ -10,8 +10,9 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from webapp import errors
+from webapp import errors, languages
 from webapp.domain import ConversationId, Hit, ListedConversation, Place
+from webapp.languages import gettext as _
 from webapp.lists import PAGE_SIZE
 from webapp.pages import Page
 from webapp.routes import answers
@@ -37,7 +38,7 @@ async def older(request: Request) -> Response:
         )
         return answers.fragments(request, page, body)
     hits = [Hit(each, 0, "") for each in listed]
-    return await _list_page(request, "Conversations", hits, following, empty="There are no older conversations.")
+    return await _list_page(request, _("Conversations"), hits, following, empty=_("There are no older conversations."))
 
 
 async def archive(request: Request) -> Response:
@@ -46,7 +47,9 @@ async def archive(request: Request) -> Response:
     found = await services(request).lists.catalog.page(reader(request), Shelf.ARCHIVED, PAGE_SIZE + 1, after)
     listed, following = _cut(found, PAGE_SIZE)
     hits = [Hit(each, 0, "") for each in listed]
-    return await _list_page(request, "Archive", hits, following, empty="Nothing is archived.")
+    return await _list_page(
+        request, languages.pgettext("list", "Archive"), hits, following, empty=_("Nothing is archived.")
+    )
 
 
 async def search(request: Request) -> Response:
@@ -55,10 +58,11 @@ async def search(request: Request) -> Response:
     after = Place.parse(request.query_params.get("after", ""))
     found = await services(request).lists.catalog.search(reader(request), query, SEARCH_SIZE + 1, after)
     hits, following = _cut(found, SEARCH_SIZE)
-    empty = (
-        f"Nothing was found for “{query}”." if query.strip() else "Search in all that you and the model have written."
-    )
-    return await _list_page(request, "Search", hits, following, empty=empty, query=query)
+    if query.strip():
+        empty = _("Nothing was found for “%(query)s”.", query=query)
+    else:
+        empty = _("Search in all that you and the model have written.")
+    return await _list_page(request, _("Search"), hits, following, empty=empty, query=query)
 
 
 async def actions(request: Request) -> Response:
@@ -90,7 +94,7 @@ async def change(request: Request) -> Response:
     fields = await read_fields(request)
     name = next((name for name in _CHANGES if name in fields), None)
     if name is None:
-        raise errors.BadRequest("This request does not say what is to be done to which conversation.")
+        raise errors.BadRequest(_("This request does not say what is to be done to which conversation."))
     conversation_id = ConversationId(str(fields[name])[:64])
     owner, lists = reader(request), services(request).lists
     match name:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webapp import errors, ids
+from webapp import errors, ids, languages
 from webapp.domain import BegunTurn, ConversationId, Setup
+from webapp.languages import gettext as _
 from webapp.pages import empty_composer
 from webapp.prompts import SentPrompt, read_number, read_prompt
 from webapp.routes import answers
@@ -65,11 +66,13 @@ async def rate(request: Request) -> Response:
     fields, conversation_id, found = await read_fields(request), _id(request), services(request)
     name = next((name for name in _RATINGS if name in fields), None)
     if name is None:
-        raise errors.BadRequest("This request does not say which reply is good or bad.")
+        raise errors.BadRequest(_("This request does not say which reply is good or bad."))
     number = read_number(fields, name)
     comment = str(fields.get(f"comment-{number}", ""))
     if len(comment) > MAX_COMMENT_CHARS:
-        raise errors.BadRequest(f"A comment can have {MAX_COMMENT_CHARS:,} characters.")
+        raise errors.BadRequest(
+            _("A comment can have %(limit)s characters.", limit=languages.number(MAX_COMMENT_CHARS))
+        )
     reply = await found.store.rate(reader(request), conversation_id, number, _RATINGS[name], clean(comment).strip())
     page = asking_page(request, conversation_id)
     body = found.renderer.render("fragments/reply_rated.html", reply=reply) if answers.is_htmx(request) else ""

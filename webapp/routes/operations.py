@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.websockets import WebSocket
 from webapp import errors
 from webapp.branding import LIGHT_PAPERS
 from webapp.domain import Message, Role, TurnState
+from webapp.negotiation import LANGUAGE_COOKIE, read_language
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields, shown_conversation
 from webapp.security import COOKIE_SECONDS
@@ -64,12 +66,23 @@ async def static(request: Request) -> Response:
 async def choose_theme(request: Request) -> Response:
     """`POST /theme` with `theme`: "light", "dark", or nothing for what the reader's system says."""
     fields = await read_fields(request)
-    page, theme = asking_page(request, shown_conversation(fields)), read_theme(fields.get("theme"))
+    return _chosen(request, fields, THEME_COOKIE, read_theme(fields.get("theme")))
+
+
+async def choose_language(request: Request) -> Response:
+    """`POST /language` with the code of one that is spoken here as `language`, or nothing for the browser's."""
+    fields = await read_fields(request)
+    return _chosen(request, fields, LANGUAGE_COOKIE, read_language(fields.get("language")))
+
+
+def _chosen(request: Request, fields: Mapping[str, object], cookie: str, value: str) -> Response:
+    """Keep in the browser what its reader chose, and show the page that asked again."""
+    page = asking_page(request, shown_conversation(fields))
     response = answers.done(request, page, page.home_url if page.conversation_id is None else page.conversation_url)
-    if theme:
-        response.set_cookie(THEME_COOKIE, theme, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", path="/")
+    if value:
+        response.set_cookie(cookie, value, max_age=COOKIE_SECONDS, httponly=True, samesite="lax", path="/")
     else:
-        response.delete_cookie(THEME_COOKIE, path="/")
+        response.delete_cookie(cookie, path="/")
     return response
 
 

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from webapp import errors
-from webapp.domain import Assistant, AssistantId, Conversation, ConversationId, Setup
+from webapp.domain import NOTHING, Assistant, AssistantId, Conversation, ConversationId, Setup
+from webapp.languages import gettext as _
 from webapp.prompts import read_assistant_id, read_prompt
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields
@@ -37,7 +38,7 @@ async def assistants(request: Request) -> Response:
     found = services(request).assistants
     offered = await found.offered(reader(request))
     are_own = found.are_own_allowed
-    return await _page(request, "pages/assistants.html", "Assistants", assistants=offered, are_own_allowed=are_own)
+    return await _page(request, "pages/assistants.html", _("Assistants"), assistants=offered, are_own_allowed=are_own)
 
 
 async def new_assistant(request: Request) -> Response:
@@ -115,9 +116,11 @@ async def _conversation(request: Request) -> Conversation:
     """Give the conversation that is to be set up. Raises `SetupRefused` if that is not the reader's business."""
     found, conversation_id = services(request), ConversationId(request.path_params["conversation_id"])
     found.assistants.require_own()
-    conversation = await found.store.conversation(reader(request), conversation_id)
+    conversation = await found.store.conversation(reader(request), conversation_id, NOTHING)
     if conversation.setup.is_fixed:
-        raise errors.SetupRefused(f"How {conversation.setup.assistant} answers is set by whoever runs this server.")
+        raise errors.SetupRefused(
+            _("How %(name)s answers is set by whoever runs this server.", name=conversation.setup.assistant)
+        )
     return conversation
 
 
@@ -127,7 +130,7 @@ async def _form(
     written: Mapping[str, object],
     error: errors.RillError | None = None,
 ) -> Response:
-    title = "New assistant" if assistant_id is None else "Change an assistant"
+    title = _("New assistant") if assistant_id is None else _("Change an assistant")
     return await _page(
         request, "pages/assistant.html", title, error=error, assistant_id=assistant_id, written=written_again(written)
     )
@@ -140,7 +143,7 @@ async def _setup_form(
     return await _page(
         request,
         "pages/setup.html",
-        "System prompt and parameters",
+        _("System prompt and parameters"),
         error=error,
         listed=listed,
         written=written_again(written),

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Protocol
 
 from webapp.domain import (
+    WHOLE,
     Assistant,
     AssistantId,
     Attachment,
@@ -30,6 +31,7 @@ from webapp.domain import (
     Rendering,
     RequestId,
     Setup,
+    Window,
 )
 
 NO_SETUP = Setup()
@@ -124,8 +126,13 @@ class Store(Protocol):
     async def ratings(self) -> Sequence[RatedReply]:
         """Give all replies that were rated, whoever did, in the order of their conversations."""
 
-    async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
-        """Give a conversation with its showing branch. Raises `ConversationNotFound`."""
+    async def conversation(
+        self, owner: ReaderId, conversation_id: ConversationId, window: Window = WHOLE
+    ) -> Conversation:
+        """Give a conversation with its showing branch, or what a window shows of that. Raises `ConversationNotFound`.
+
+        What is read grows with the window, not with the conversation, but for the numbers of its messages.
+        """
 
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Keep what running replies grew by, and note that their turns are alive, all in one transaction.

@@ -27,6 +27,7 @@ from webapp.stores.engines import (
     make_private_file,
     migrate,
     new_engine,
+    reading,
     writing,
 )
 
@@ -49,7 +50,7 @@ class Database:
         self._url = database_url(url)
         self.now = now
         self._engine = new_engine(self._url)
-        self._writer = writing(self._engine)
+        self._reader, self._writer = reading(self._engine), writing(self._engine)
         # Waiting here is fair and wakes at once; SQLite's own waiting is a race of sleeps.
         self._one_writer: AbstractAsyncContextManager[None] = asyncio.Lock() if self.is_embedded else nullcontext()
         # All but the urgent ones queue here: at most one of them stands before a checkpoint, however many prompts come.
@@ -89,7 +90,7 @@ class Database:
         """Begin a transaction that only reads."""
         self._require_open()
         with database_errors(self._url):
-            async with self._engine.connect() as connection:
+            async with self._reader.connect() as connection:
                 yield connection
 
     @asynccontextmanager

@@ -122,6 +122,12 @@ def _postgresql_engine(url: URL, patience_seconds: float) -> AsyncEngine:
         raise SettingsInvalid("PostgreSQL needs its driver; install it with: pip install 'rill[postgres]'") from error
 
 
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """Give the same engine for transactions that only read: all of one sees the database at one moment."""
+    is_embedded = engine.dialect.name == "sqlite"  # Where it is so anyway.
+    return engine if is_embedded else engine.execution_options(isolation_level="REPEATABLE READ")
+
+
 def writing(engine: AsyncEngine) -> AsyncEngine:
     """Give the same engine for transactions that write."""
     return engine.execution_options(**{_WRITES: True})

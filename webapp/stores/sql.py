@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import (
     MOST_ATTACHMENTS,
+    WHOLE,
     Attachment,
     AttachmentId,
     BegunTurn,
@@ -37,6 +38,7 @@ from webapp.domain import (
     Role,
     Setup,
     TurnState,
+    Window,
 )
 from webapp.errors import (
     AttachmentRefused,
@@ -234,10 +236,12 @@ class SqlStore:
         return [RatedReply(row.conversation_id, _as_message(row), row.prompt) for row in rows]
 
     @to_its_end
-    async def conversation(self, owner: ReaderId, conversation_id: ConversationId) -> Conversation:
+    async def conversation(
+        self, owner: ReaderId, conversation_id: ConversationId, window: Window = WHOLE
+    ) -> Conversation:
         async with self.database.reading() as connection:
             row = await _row(connection, _owned(owner, conversation_id))
-            return await _with_branch(connection, row)
+            return await _with_branch(connection, row, window)
 
     @to_its_end
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
@@ -479,21 +483,31 @@ async def _begun(connection: AsyncConnection, conversation_id: ConversationId) -
     return BegunTurn(conversation, prompt, reply, is_repeat=False)
 
 
-async def _with_branch(connection: AsyncConnection, row: Row[Any]) -> Conversation:
-    # All are read, and the branch is found here: PostgreSQL, before it has statistics, plans the recursive query as
-    # quadratic work, and replies that were tried again are few.
-    found = await connection.execute(select(messages).where(messages.c.conversation_id == row.id))
-    every: dict[int, Row[Any]] = {message.number: message for message in found}
-    parents = {number: message.parent for number, message in every.items() if message.deleted_at is None}
-    siblings = children_of(parents)
-    branch = [
-        replace(_as_message(every[number]), siblings=tuple(siblings[parents[number]]))
-        for number in branch_to(parents, row.head)
-    ]
-    if branch and branch[-1].is_running:
-        last = branch[-1]
-        branch[-1] = replace(last, text=_joined(last.text, await _pieces(connection, row.id, last.number)))
-    return replace(_as_conversation(row), messages=tuple(branch), last_number=max(every, default=0))
+async def _with_branch(connection: AsyncConnection, row: Row[Any], window: Window = WHOLE) -> Conversation:
+    # The branch is found here: PostgreSQL, before it has statistics, plans the recursive query as quadratic work.
+    parents = await _parents(connection, row)
+    branch, siblings = branch_to(parents, row.head), children_of(parents)
+    cut = window.of(branch)
+    shown = branch[cut]
+    found = await _messages(connection, row, shown)
+    if shown and found[shown[-1]].is_running:
+        last = found[shown[-1]]
+        found[last.number] = replace(last, text=_joined(last.text, await _pieces(connection, row.id, last.number)))
+    return replace(
+        _as_conversation(row),
+        messages=tuple(replace(found[number], siblings=tuple(siblings[parents[number]])) for number in shown),
+        earlier=cut.start,
+        last_number=await _last_number(connection, row),
+    )
+
+
+async def _messages(connection: AsyncConnection, row: Row[Any], numbers: Sequence[int]) -> dict[int, Message]:
+    """Read messages of a branch, oldest first; those of other branches that stand among them are few."""
+    if not numbers:
+        return {}
+    among = messages.c.number.between(numbers[0], numbers[-1])
+    found = await connection.execute(select(messages).where(messages.c.conversation_id == row.id, among))
+    return {each.number: _as_message(each) for each in found}
 
 
 async def _parents(connection: AsyncConnection, row: Row[Any]) -> dict[int, int | None]:

@@ -19,7 +19,7 @@ from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
 from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
 from webapp.pages import Page
 from webapp.services import Services
-from webapp.transports.view import fragments, list_cursor
+from webapp.transports.view import fragments, list_cursor, window
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ async def _feed_events(
         raise ValueError("only a conversation has a feed")
     yield ServerSentEvent(comment="connected", retry=RETRY_MS, sep=LINE_END)
     cursor = list_cursor(services, page)
-    items = follow(services.turns, reader, page.conversation_id, after, cursor=cursor)
+    items = follow(services.turns, reader, page.conversation_id, after, cursor=cursor, window=window(page))
     async with aclosing(items) as feed:
         async for item in feed:
             for event in _events(services, page, item):

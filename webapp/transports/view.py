@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from webapp.domain import Assistant, AssistantId, Attachment, Listing, ListNews, Position, ReaderId, Setup
-from webapp.feeds import Beat, Item, ListCursor, Snapshot
+from webapp.domain import Assistant, AssistantId, Attachment, Listing, ListNews, Position, ReaderId, Setup, Window
+from webapp.feeds import RECENT, Beat, Item, ListCursor, Snapshot
 from webapp.pages import Page, new_request_id
 from webapp.rendering import Parts
 from webapp.services import Services
@@ -75,8 +75,7 @@ def render_page(
     A new one needs a `welcome`. `streamed` is the number of the reply that the page streams in itself, `deleted`
     the id of a conversation whose deletion can be undone.
     """
-    messages = snapshot.conversation.messages if snapshot else ()
-    parts = Parts.after(messages, page.since)
+    parts = Parts.after(snapshot.conversation, page.since) if snapshot else Parts()
     draft = draft or Draft()
     return services.renderer.render(
         "pages/conversation.html",
@@ -112,6 +111,14 @@ def _chosen(services: Services, snapshot: Snapshot | None, welcome: Welcome | No
     return last if last is not None and last in offered else services.provider.model.name
 
 
+def window(page: Page) -> Window:
+    """Say how much of a conversation a page has to be given: all that it does not show as settled.
+
+    A program that follows a feed is given the last messages.
+    """
+    return RECENT if page.listed is None else replace(RECENT, since=page.since)
+
+
 def list_cursor(services: Services, page: Page) -> ListCursor | None:
     """Say where a page is in its reader's list; a program that follows a feed shows none."""
     return None if page.listed is None else ListCursor(services.lists, page.listed)
@@ -126,7 +133,7 @@ def fragments(services: Services, page: Page, item: Item) -> Iterator[tuple[str,
     if isinstance(item, Beat):
         yield renderer.render("fragments/beat.html"), None
     elif isinstance(item, Snapshot):
-        yield renderer.snapshot(item.conversation, page.since, page.switches), item.position
+        yield renderer.snapshot(item.conversation, page), item.position
     elif isinstance(item, Listing):
         yield renderer.render("fragments/listing.html", page=page, listing=item, now=datetime.now(UTC)), None
     elif isinstance(item, ListNews):

@@ -18,10 +18,11 @@ from webapp import errors
 from webapp.deadlines import Deadline
 from webapp.domain import ReaderId
 from webapp.feeds import Item, Snapshot, follow
+from webapp.languages import gettext as _
 from webapp.pages import Page, empty_composer
 from webapp.prompts import read_prompt
 from webapp.services import Services
-from webapp.transports.view import fragments, list_cursor
+from webapp.transports.view import fragments, list_cursor, window
 
 log = structlog.get_logger()
 
@@ -50,14 +51,15 @@ class PageSocket:
 
     async def _send_feed(self) -> None:
         found, page = self._services, self._page
-        items = follow(found.turns, self._reader, page.conversation_id, cursor=list_cursor(found, page))
+        cursor = list_cursor(found, page)
+        items = follow(found.turns, self._reader, page.conversation_id, cursor=cursor, window=window(page))
         async with Deadline() as deadline, aclosing(items) as feed:
             async for item in feed:
                 await self._send_item(item, deadline)
                 del item  # It would stay until the next one, and readers wait for hours.
 
     async def _send_item(self, item: Item, deadline: Deadline) -> None:
-        for html, _ in fragments(self._services, self._page, item):
+        for html, _position in fragments(self._services, self._page, item):
             await self._send(self._opening(item) + html, deadline)
 
     def _opening(self, item: Item) -> str:
@@ -106,5 +108,5 @@ def read_frame(frame: str | None) -> dict[str, object]:
     try:
         body = json.loads(frame or "")
     except (ValueError, RecursionError) as error:
-        raise errors.BadRequest("This message is not valid JSON.", detail=type(error).__name__) from None
+        raise errors.BadRequest(_("This message is not valid JSON."), detail=type(error).__name__) from None
     return body if isinstance(body, dict) else {}
