@@ -22,9 +22,10 @@ check: $(VENV)/.developer  ## Check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.developer  ## Compare with the tutorial's server, and Markdown with rendering it again
+bench: $(VENV)/.developer  ## Compare with the tutorial's server, Markdown with rendering it again, long pages with short ones
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.markdown
+	$(BIN)/python -m benchmarks.long_conversations
 
 soak: $(VENV)/.developer  ## Let readers, networks and the server go through faults for ten minutes, and compare
 	$(BIN)/python -m tests.soak

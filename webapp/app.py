@@ -21,7 +21,9 @@ from webapp.branding import Brand
 from webapp.brokers.memory import MemoryBroker
 from webapp.compression import PageCompression
 from webapp.domain import ModelState
+from webapp.exports import Exports
 from webapp.images import Images
+from webapp.imports import Imports
 from webapp.lists import Lists
 from webapp.model_choice import choose_provider
 from webapp.negotiation import Negotiation
@@ -29,7 +31,7 @@ from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
-from webapp.routes import answers, attachments, conversations, lists, messages, operations, setups, turns
+from webapp.routes import answers, attachments, conversations, exports, lists, messages, operations, setups, turns
 from webapp.running import TurnLimits
 from webapp.security import Guard, load_secret
 from webapp.services import Services
@@ -37,6 +39,7 @@ from webapp.settings import Settings, read
 from webapp.setups import Offer, read_offer
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
+from webapp.stores.imports import SqlImports
 from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
 from webapp.titles import Titles
@@ -107,9 +110,12 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/assistants/new", setups.new_assistant, methods=["GET"]),
         Route("/assistants/{assistant_id}", setups.edit_assistant, methods=["GET"]),
         Route("/archive", lists.archive, methods=["GET"]),
+        Route("/export", exports.everything, methods=["GET"]),
+        Route("/import", exports.bring, methods=["POST"]),
         Route("/search", lists.search, methods=["GET"]),
         WebSocketRoute("/stream", conversations.socket),
         Route("/c/{conversation_id}", conversations.show, methods=["GET"]),
+        Route("/c/{conversation_id}/export", exports.conversation, methods=["GET"]),
         Route("/c/{conversation_id}/newer", lists.newer_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/messages", conversations.messages, methods=["GET"]),
@@ -202,6 +208,8 @@ def _lifespan(
                 Assistants(offer, workshop, are_own_allowed=settings.rill_own_setups),
                 workshop,
                 attached,
+                Exports(store, reader_lists.catalog),
+                Imports(SqlImports(store.database)),
                 brand,
                 Assets(_folder("static"), brand),
             )

@@ -261,6 +261,21 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedConversation:
+    """A conversation that was held elsewhere. `head` is the number of a message on the branch to show.
+
+    The same conversation has the same `source_key` each time that it is brought along.
+    """
+
+    source_key: str
+    title: str
+    updated_at: datetime
+    setup: Setup
+    messages: tuple[Message, ...]
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
 class ListedConversation:
     """A conversation as a list shows it. `is_running` says that a reply to it is being written."""
 

@@ -13,6 +13,7 @@
     |-- TitleRefused                  422
     |-- SetupRefused                  422
     |-- AttachmentRefused             422
+    |-- ImportRefused                 422
     |-- ModelNotOffered               422
     |-- TurnRunning                   409
     |-- TurnNotRunning                409
@@ -134,6 +135,13 @@ class AttachmentRefused(RillError):
 
     status = 422
     cause = "attachment_refused"
+
+
+class ImportRefused(RillError):
+    """A file of conversations that cannot be read; the sentence says why."""
+
+    status = 422
+    cause = "import_refused"
 
 
 class ModelNotOffered(RillError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from webapp import errors
 from webapp.domain import AssistantId, AttachmentId, RequestId
@@ -83,6 +84,6 @@ def read_number(fields: Mapping[str, object], name: str) -> int:
     return int(digits)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[str]:
     """Tell whether something can be the number of a message, or a count of them."""
     return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10

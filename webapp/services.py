@@ -12,7 +12,9 @@ from webapp.assistants import Assistants
 from webapp.attachments import Attachments
 from webapp.branding import Brand
 from webapp.domain import ConversationId, ReaderId
+from webapp.exports import Exports
 from webapp.images import Images
+from webapp.imports import Imports
 from webapp.lists import Lists
 from webapp.pages import Page
 from webapp.providers import Provider
@@ -43,6 +45,8 @@ class Services:
     assistants: Assistants
     workshop: Workshop
     attachments: Attachments
+    exports: Exports
+    imports: Imports
     brand: Brand
     assets: Assets
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.chat import Paced, ask, begin, has_ended
 from tests.browser.conftest import NewPage
 from tests.fakes import RillServer, ScriptedUpstream
+from tests.unit.test_imports import CHATGPT
 
 
 @pytest.fixture
@@ -225,3 +228,15 @@ async def test_everything_can_be_done_without_scripts(new_page: NewPage, server:
     await page.get_by_role("button", name="Undo").click()
     await expect(titles(page)).to_have_text(["Renamed", "Two"])
     await expect(page.locator("h1")).to_have_text("Two")
+
+
+async def test_conversations_are_imported_without_scripts(new_page: NewPage, server: RillServer) -> None:
+    page = await new_page(java_script_enabled=False)
+    await page.goto(f"{server.url}/archive")
+    body = json.dumps(CHATGPT).encode()
+    await page.set_input_files("#import", {"name": "c.json", "mimeType": "application/json", "buffer": body})
+    await page.get_by_role("button", name="Import", exact=True).click()
+
+    await expect(page.get_by_role("alert")).to_have_text("1 conversation was imported.")
+    await titles(page).first.click()
+    await expect(page.locator("article.reply")).to_contain_text("Water runs.")

@@ -198,7 +198,7 @@ class TestStopping:
             assert answer.status_code == 200
             assert end["state"] in {"finished", "stopped"}
 
-        page = Dom((await reader.get(path)).text)
+        page = Dom((await reader.get(f"{path}?shown=50")).text)
         assert [reply.select(".text")[0].text.strip() for reply in page.replies] == ["Whole"] * 25
 
 
@@ -278,7 +278,7 @@ class TestBeingToldToStop:
 async def test_a_reply_that_floods_does_not_hold_up_the_words_of_another(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    words = [f"word{number} " for number in range(20)]
+    words = [f"word{number} " for number in range(10)]
     allowed, is_enough, is_flooding = asyncio.Semaphore(0), asyncio.Event(), asyncio.Event()
 
     async def script(exchange: Exchange) -> None:

@@ -14,7 +14,17 @@ from tests.fakes import ROOT, until
 from webapp import errors, feeds
 from webapp.attachments import Attachments
 from webapp.brokers.memory import WAITING_BYTES, MemoryBroker
-from webapp.domain import Conversation, ConversationId, Fragment, FragmentKind, Position, ReaderId, RequestId, TurnState
+from webapp.domain import (
+    Conversation,
+    ConversationId,
+    Fragment,
+    FragmentKind,
+    Position,
+    ReaderId,
+    RequestId,
+    TurnState,
+    Window,
+)
 from webapp.feeds import Beat, Snapshot, TextPiece, TurnEnd, follow, follow_reply
 from webapp.providers import ChatMessage
 from webapp.providers.function import FunctionProvider
@@ -135,8 +145,8 @@ async def test_what_is_written_while_a_snapshot_is_made_is_shown_once(
     await has_written(turns, conversation_id, "One ")
     read = turns.store.conversation
 
-    async def read_slowly(owner: ReaderId, id_: ConversationId) -> Conversation:
-        conversation = await read(owner, id_)
+    async def read_slowly(owner: ReaderId, id_: ConversationId, window: Window) -> Conversation:
+        conversation = await read(owner, id_, window)
         if "two " not in turns.running(conversation_id).text:  # type: ignore[union-attr]  # It runs.
             pen.write("two ")
         await has_written(turns, conversation_id, "One two ")

@@ -61,10 +61,23 @@ async def test_the_child_has_little_memory(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_the_child_knows_no_secrets(child: Callable[[str], int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "a secret")
-    child("import json, os, sys; sys.stdin.read(); print(json.dumps({'refused': str(sorted(os.environ))}))")
+    child("""
+import json, os, sys
+sys.stdin.read()
+print(json.dumps({"width": 1, "height": 1}))
+print(sorted(os.environ))
+""")
+
+    known, _width, _height = await read_image("x.png", b"x")
+
+    assert known.startswith(b"[")
+    assert b"OPENAI_API_KEY" not in known
+
+
+async def test_a_child_that_was_taken_over_says_nothing_of_its_own(child: Callable[[str], int]) -> None:
+    child("import json, sys; sys.stdin.read(); print(json.dumps({'refused': '%(secret)s'}))")
 
     with pytest.raises(AttachmentRefused) as refused:
         await read_image("x.png", b"x")
 
-    assert "OPENAI_API_KEY" not in refused.value.sentence
-    assert "[" in refused.value.sentence
+    assert refused.value.sentence == "“x.png” cannot be read."

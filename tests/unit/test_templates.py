@@ -173,6 +173,7 @@ SAMPLES: dict[str, list[Any]] = {
     "assets": [Assets(ROOT / "static")],
     "status": [404],
     "explanation": [HOSTILE],
+    "style": [Markup("<!-- a style sheet -->")],
     "transport": ["http", "websocket"],
     "delay": [" delay:2s", ""],
 }

@@ -35,6 +35,7 @@ _slots = asyncio.Semaphore(AT_ONCE)
 _waiting = 0
 
 
+_UNREADABLE = N_("“%(name)s” cannot be read.")
 _REFUSALS = {
     "pixels": N_("“%(name)s” has too many pixels."),
     "no image": N_("“%(name)s” is damaged, or no image of a kind that is known here."),
@@ -47,8 +48,8 @@ _REFUSALS = {
 
 
 def refusal(reason: str, name: str) -> str:
-    """Say why a file cannot be attached."""
-    return _(_REFUSALS[reason], name=name, limit=number(MOST_TEXT_CHARS))
+    """Say why a file cannot be attached; whoever has taken the child over can give any reason."""
+    return _(_REFUSALS.get(reason, _UNREADABLE), name=name, limit=number(MOST_TEXT_CHARS))
 
 
 async def read_image(name: str, body: bytes) -> tuple[bytes, int, int]:
@@ -83,9 +84,9 @@ async def _read(kind: str, name: str, body: bytes) -> tuple[dict[str, str], byte
     except ValueError:
         # Out of memory, or a fault of a parser's: the file is to blame, whatever it was.
         log.warning("attachment.unreadable", kind=kind, bytes=len(body))
-        raise AttachmentRefused(_("“%(name)s” cannot be read.", name=name)) from None
+        raise AttachmentRefused(refusal("unreadable", name)) from None
     if "refused" in about:
-        raise AttachmentRefused(refusal(about["refused"], name))
+        raise AttachmentRefused(refusal(str(about["refused"]), name))
     return about, content
 
 

@@ -47,6 +47,11 @@ async def read_fields_and_files(request: Request) -> tuple[Mapping[str, object],
     return await _read(request, MOST_ATTACHMENTS if services(request).settings.rill_attachments else 0)
 
 
+async def read_files(request: Request) -> list[SentFile]:
+    """Read the file that came in a form's field `file`, or none. Raises as the above."""
+    return (await _read(request, 1))[1]
+
+
 async def _read(request: Request, max_files: int) -> tuple[Mapping[str, object], list[SentFile]]:
     settings = services(request).settings
     limit_bytes = settings.rill_max_prompt_chars * BYTES_PER_CHAR + OTHER_FIELDS_BYTES

@@ -10,11 +10,13 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from webapp import errors, languages
+from webapp import errors
 from webapp.domain import ConversationId, Hit, ListedConversation, Place
 from webapp.languages import gettext as _
+from webapp.languages import ngettext, pgettext
 from webapp.lists import PAGE_SIZE
 from webapp.pages import Page
+from webapp.prompts import is_number
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields, shown_conversation
 from webapp.services import asking_page, new_page, reader, services
@@ -47,9 +49,12 @@ async def archive(request: Request) -> Response:
     found = await services(request).lists.catalog.page(reader(request), Shelf.ARCHIVED, PAGE_SIZE + 1, after)
     listed, following = _cut(found, PAGE_SIZE)
     hits = [Hit(each, 0, "") for each in listed]
-    return await _list_page(
-        request, languages.pgettext("list", "Archive"), hits, following, empty=_("Nothing is archived.")
-    )
+    title, notice = pgettext("list", "Archive"), ""
+    if is_number(imported := request.query_params.get("imported")):
+        notice = ngettext(
+            "%(count)s conversation was imported.", "%(count)s conversations were imported.", int(imported)
+        )
+    return await _list_page(request, title, hits, following, empty=_("Nothing is archived."), notice=notice)
 
 
 async def search(request: Request) -> Response:
@@ -169,7 +174,14 @@ async def _neighbour(request: Request, *, is_newer: bool) -> Response:
 
 
 async def _list_page(
-    request: Request, title: str, hits: Sequence[Hit], following: Place | None, *, empty: str, query: str = ""
+    request: Request,
+    title: str,
+    hits: Sequence[Hit],
+    following: Place | None,
+    *,
+    empty: str,
+    query: str = "",
+    notice: str = "",
 ) -> Response:
     found = services(request)
     listing = await found.lists.listing(reader(request))
@@ -182,6 +194,7 @@ async def _list_page(
         following=following,
         empty=empty,
         query=query,
+        notice=notice,
         path=request.url.path,
         listing=listing,
         now=datetime.now(UTC),

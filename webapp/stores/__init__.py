@@ -22,6 +22,7 @@ from webapp.domain import (
     Conversation,
     ConversationId,
     Hit,
+    ImportedConversation,
     ListedConversation,
     Listing,
     Message,
@@ -133,6 +134,9 @@ class Store(Protocol):
 
         What is read grows with the window, not with the conversation, but for the numbers of its messages.
         """
+
+    async def every_message(self, owner: ReaderId, conversation_id: ConversationId) -> Sequence[Message]:
+        """Give the messages of all branches in the order of their numbers. Raises `ConversationNotFound`."""
 
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         """Keep what running replies grew by, and note that their turns are alive, all in one transaction.
@@ -271,3 +275,10 @@ class AttachmentStore(Protocol):
 
     async def purge_waiting(self, before: datetime) -> int:
         """Delete what was attached before then and never sent."""
+
+
+class ImportStore(Protocol):
+    """Conversations that readers bring along."""
+
+    async def keep(self, owner: ReaderId, imported: ImportedConversation) -> bool:
+        """Add a conversation to an owner's own; tell whether it is new, and was not brought along before."""

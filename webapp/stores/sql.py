@@ -243,6 +243,13 @@ class SqlStore:
             row = await _row(connection, _owned(owner, conversation_id))
             return await _with_branch(connection, row, window)
 
+    async def every_message(self, owner: ReaderId, conversation_id: ConversationId) -> Sequence[Message]:
+        async with self.database.reading() as connection:
+            row = await _row(connection, _owned(owner, conversation_id))
+            numbers = sorted(await _parents(connection, row))
+            found = await _messages(connection, row, numbers)
+        return [found[number] for number in numbers]
+
     @to_its_end
     async def checkpoint(self, checkpoints: Sequence[Checkpoint]) -> None:
         if not checkpoints:

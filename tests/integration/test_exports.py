@@ -1,0 +1,111 @@
+"""Conversations are taken along whole: as Markdown, as a page that stands alone, as JSON with every branch, zipped."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from io import BytesIO
+
+from tests.clients import ask, new_reader
+from tests.dom import Dom
+from tests.fakes import RillServer, ScriptedUpstream
+
+REPLY = "A *river* <b>flows</b>.\n\n```python\nprint(1)\n```"
+
+
+async def test_a_conversation_as_markdown(server: RillServer, upstream: ScriptedUpstream) -> None:
+    upstream.script = lambda exchange: exchange.reply(REPLY)
+    async with new_reader(server) as reader:
+        path = (await ask(reader, "Tell me of rivers / lakes")).path
+        answer = await reader.get(f"{path}/export?as=markdown")
+
+    name = f"Tell-me-of-rivers-lakes-{path.removeprefix('/c/')[:6]}.md"
+    assert answer.headers["content-disposition"] == f"attachment; filename*=UTF-8''{name}"
+    assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert answer.text == (
+        f"# Tell me of rivers / lakes\n\n## You\n\nTell me of rivers / lakes\n\n## scripted-1\n\n{REPLY}\n"
+    )
+
+
+async def test_a_conversation_as_a_page_that_stands_alone(server: RillServer, upstream: ScriptedUpstream) -> None:
+    upstream.script = lambda exchange: exchange.reply(REPLY)
+    async with new_reader(server) as reader:
+        path = (await ask(reader, "Rivers & <script>")).path
+        answer = await reader.get(f"{path}/export?as=html")
+
+    page = Dom(answer.text).document
+    assert [element.text for element in page.select("h1")] == ["Rivers & <script>"]
+    assert [element.text for element in page.select(".prompt .text")] == ["Rivers & <script>"]
+    assert "print(1)" in page.select(".reply pre")[0].text
+    assert len(page.select("style")) == 1
+    assert not re.search(r"<script|<link|\ssrc=|hx-|@import|url\((?!data:)", answer.text)
+    assert answer.headers["content-disposition"].startswith("attachment; ")
+
+
+async def test_a_conversation_as_json_has_every_branch(server: RillServer, upstream: ScriptedUpstream) -> None:
+    upstream.script = lambda exchange: exchange.reply("One")
+    async with new_reader(server) as reader:
+        path = (await ask(reader, "First")).path
+        await ask(reader, "Second", path)
+        upstream.script = lambda exchange: exchange.reply("Other")
+        await ask(reader, "Instead", path, edits="3")
+        whole = (await reader.get(f"{path}/export?as=json")).json()
+
+    assert (whole["format"], whole["version"], whole["title"]) == ("rill.conversation", 1, "First")
+    assert [(each["number"], each["parent"], each["role"], each["text"]) for each in whole["messages"]] == [
+        (1, None, "user", "First"),
+        (2, 1, "assistant", "One"),
+        (3, 2, "user", "Second"),
+        (4, 3, "assistant", "One"),
+        (5, 2, "user", "Instead"),
+        (6, 5, "assistant", "Other"),
+    ]
+    assert whole["head"] == 6
+    assert {each["state"] for each in whole["messages"] if each["role"] == "assistant"} == {"finished"}
+
+
+async def test_all_conversations_in_one_file(server: RillServer, upstream: ScriptedUpstream) -> None:
+    upstream.script = lambda exchange: exchange.reply("Yes")
+    async with new_reader(server) as reader, new_reader(server) as other:
+        paths = {name: (await ask(reader, name)).path for name in ("../../etc", "الأنهار", "Same", "Same ", "Gone")}
+        await ask(other, "Not mine")
+        ids = {name: path.removeprefix("/c/") for name, path in paths.items()}
+        await reader.post("/conversations", data={"archive": ids["Same"]})
+        await reader.post("/conversations", data={"pin": ids["الأنهار"]})
+        await reader.post("/conversations", data={"delete": ids["Gone"]})
+        answer = await reader.get("/export")
+
+    assert answer.headers["content-type"] == "application/zip"
+    with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        titles = {json.loads(archive.read(name))["title"] for name in names if name.endswith(".json")}
+    stems = {"../../etc": "etc", "الأنهار": "الأنهار", "Same": "Same", "Same ": "Same"}
+    assert sorted(names) == sorted(
+        f"{stem}-{ids[name][:6]}.{suffix}" for name, stem in stems.items() for suffix in ("md", "json")
+    )
+    assert titles == {"../../etc", "الأنهار", "Same"}
+
+
+async def test_nobody_else_and_in_no_other_form(server: RillServer) -> None:
+    async with new_reader(server) as reader, new_reader(server) as other:
+        path = (await ask(reader, "Mine")).path
+
+        for form in ("markdown", "html", "json"):
+            assert (await other.get(f"{path}/export?as={form}")).status_code == 404
+        assert (await reader.get(f"{path}/export?as=pdf")).status_code == 400
+        with zipfile.ZipFile(BytesIO((await other.get("/export")).content)) as archive:
+            assert archive.namelist() == []
+
+
+async def test_the_links_to_them_are_where_one_looks(server: RillServer) -> None:
+    async with new_reader(server) as reader:
+        path = (await ask(reader, "Mine")).path
+        actions = Dom((await reader.get(f"/conversations/actions?of={path.removeprefix('/c/')}")).text).document
+        archive = Dom((await reader.get("/archive")).text).document
+        links = [str(link.attrs["href"]) for link in actions.select(".menu a[download]")]
+        answers = [(await reader.get(link)).status_code for link in links]
+
+    assert (len(links), set(answers)) == (3, {200})
+    assert [str(link.attrs["href"]) for link in archive.select("a[download]")] == ["/export"]

@@ -1,0 +1,72 @@
+"""Conversations are brought along, and are then as good as those that were held here."""
+
+from __future__ import annotations
+
+import json
+
+from tests.clients import LINES, ask, new_reader
+from tests.dom import Dom
+from tests.fakes import RillServer, ScriptedUpstream
+from tests.unit.test_imports import CHATGPT
+
+
+def file(body: bytes) -> dict[str, tuple[str, bytes, str]]:
+    return {"file": ("export.json", body, "application/json")}
+
+
+async def test_what_was_exported_comes_back_with_every_branch(server: RillServer, upstream: ScriptedUpstream) -> None:
+    upstream.script = lambda exchange: exchange.reply("One **two**")
+    async with new_reader(server) as reader, new_reader(server) as other:
+        path = (await ask(reader, "First")).path
+        await ask(reader, "Second", path)
+        await ask(reader, "Instead", path, edits="3")
+        await reader.post(f"{path}/rating", data={"bad": "2", "comment-2": "Short"})
+        exported = await reader.get(f"{path}/export?as=json")
+
+        answer = await other.post("/import", files=file(exported.content))
+        again = await other.post("/import", files=file(exported.content), headers=LINES)
+        page = Dom((await other.get(answer.headers["location"])).text).document
+        (link,) = page.select("#listing li a")
+        brought = (await other.get(f"{link.attrs['href']}/export?as=json")).json()
+        shown = Dom((await other.get(str(link.attrs["href"]))).text).document
+
+    assert answer.status_code == 303
+    assert again.json() == {"imported": 0}
+    assert page.select("#notice")[0].text == "1 conversation was imported."
+    for name in ("title", "head", "messages", "updated_at"):
+        assert brought[name] == exported.json()[name]
+    assert [element.text for element in shown.select(".reply strong")] == ["two", "two"]
+
+
+async def test_an_imported_conversation_is_found_and_goes_on(server: RillServer, upstream: ScriptedUpstream) -> None:
+    upstream.script = lambda exchange: exchange.reply("Deep ones")
+    async with new_reader(server) as reader:
+        count = (await reader.post("/import", files=file(json.dumps([CHATGPT]).encode()), headers=LINES)).json()
+        found = Dom((await reader.get("/search?q=lakes")).text).document
+        (link,) = found.select("#found li a")
+        path = str(link.attrs["href"]).partition("?")[0]
+        told = await ask(reader, "What kinds?", path)
+        page = Dom((await reader.get(path)).text).document
+
+    assert count == {"imported": 1}
+    assert told.text == "Deep ones"
+    assert [element.text for element in page.select("article .text")] == [
+        "Tell me of rivers",
+        "Water runs.",
+        "And lakes?",
+        "What kinds?",
+        "Deep ones",
+    ]
+    assert [each["content"] for each in upstream.exchanges[-1].body["messages"]][-1] == "What kinds?"
+
+
+async def test_what_cannot_be_read_is_refused_with_a_sentence(server: RillServer) -> None:
+    async with new_reader(server) as reader:
+        page = await reader.post("/import", files=file(b"hello"))
+        program = await reader.post("/import", files=file(b"[]"), headers=LINES)
+        nothing = await reader.post("/import", data={"x": "y"})
+
+    assert page.status_code == 422
+    assert "This file is not valid JSON." in page.text
+    assert program.json()["cause"] == "import_refused"
+    assert nothing.status_code == 400

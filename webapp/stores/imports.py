@@ -1,0 +1,69 @@
+"""Conversations that readers bring along, stored as if they had been held here."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict
+
+from sqlalchemy import insert
+
+from webapp.domain import ConversationId, ImportedConversation, ReaderId
+from webapp.stores.branches import children_of, newest_leaf
+from webapp.stores.database import Database, insert_or, to_its_end
+from webapp.stores.search import TITLE, keep_searchable
+from webapp.stores.tables import conversations, messages
+
+ID_BYTES = 16
+
+
+class SqlImports:
+    """The `ImportStore` of a SQL database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @to_its_end
+    async def keep(self, owner: ReaderId, imported: ImportedConversation) -> bool:
+        conversation_id = ConversationId(secrets.token_urlsafe(ID_BYTES))
+        parents = {message.number: message.parent for message in imported.messages}
+        setup = imported.setup
+        values = {
+            "id": conversation_id,
+            "owner": owner,
+            "title": imported.title,
+            "titled_by": "reader",
+            "head": newest_leaf(children_of(parents), imported.head),
+            "request_key": imported.source_key,
+            "created_at": imported.messages[0].created_at,
+            "updated_at": imported.updated_at,
+            "listed_at": self.database.now(),
+            "system_prompt": setup.system_prompt,
+            "assistant": setup.assistant,
+            **asdict(setup.parameters),
+        }
+        async with self.database.writing() as connection:
+            statement = insert_or(conversations, connection).values(values).on_conflict_do_nothing()
+            if (await connection.execute(statement)).rowcount != 1:
+                return False
+            rows = [
+                {
+                    "conversation_id": conversation_id,
+                    "number": message.number,
+                    "parent": message.parent,
+                    "role": message.role.value,
+                    "text": message.text,
+                    "created_at": message.created_at,
+                    "state": message.state.value if message.state else None,
+                    "cause": message.cause,
+                    "reasoning": message.reasoning or None,
+                    "model": message.measures.model or None,
+                    "rating": message.rating,
+                    "comment": message.comment or None,
+                }
+                for message in imported.messages
+            ]
+            await connection.execute(insert(messages), rows)
+            await keep_searchable(connection, owner, conversation_id, TITLE, imported.title)
+            for message in imported.messages:
+                await keep_searchable(connection, owner, conversation_id, message.number, message.text)
+        return True
