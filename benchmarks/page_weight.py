@@ -61,7 +61,8 @@ async def first_load(server: str) -> list[Load]:
         loads, waiting = [_load(page, is_static=False)], references.found
         while waiting:
             answer = await _get(browser, waiting.pop(0))
-            loads.append(_load(answer, is_static=True))
+            # The manifest has no name of its own for each content, and is asked for when a page is installed.
+            loads.append(_load(answer, is_static="manifest" not in answer.headers["content-type"]))
             if "text/css" in answer.headers["content-type"]:
                 addresses = (first or second for first, second in _CSS_URL.findall(answer.text))
                 waiting += [str(answer.url.join(address)) for address in addresses]

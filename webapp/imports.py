@@ -28,7 +28,7 @@ from webapp.text import clean, without_tags
 MOST_CONVERSATIONS = 5_000
 MOST_MESSAGES = 10_000
 """In one conversation."""
-MOST_BYTES = 200_000_000
+MOST_BYTES = 50_000_000
 """Of what a zip file holds, unpacked."""
 MOST_TEXT_CHARS = 1_000_000
 MAX_COMMENT_CHARS = 2_000
@@ -52,14 +52,16 @@ class Imports:
 
     def __init__(self, store: ImportStore) -> None:
         self._store = store
+        self._one_at_a_time = asyncio.Lock()
 
     async def keep(self, owner: ReaderId, body: bytes) -> int:
         """Add the conversations of an export to a reader's own; give how many were new. Raises `ImportRefused`.
 
         One that was brought along before is there already, and is left as it is.
         """
-        found = await asyncio.to_thread(read, body)
-        return sum([await self._store.keep(owner, conversation) for conversation in found])
+        async with self._one_at_a_time:
+            found = await asyncio.to_thread(read, body)
+            return sum([await self._store.keep(owner, conversation) for conversation in found])
 
 
 def read(body: bytes) -> Sequence[ImportedConversation]:

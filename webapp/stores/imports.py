@@ -14,6 +14,8 @@ from webapp.stores.search import TITLE, keep_searchable
 from webapp.stores.tables import conversations, messages
 
 ID_BYTES = 16
+BATCH = 100
+"""How many messages are made searchable at once: others have to write meanwhile, checkpoints before all."""
 
 
 class SqlImports:
@@ -64,6 +66,8 @@ class SqlImports:
             ]
             await connection.execute(insert(messages), rows)
             await keep_searchable(connection, owner, conversation_id, TITLE, imported.title)
-            for message in imported.messages:
-                await keep_searchable(connection, owner, conversation_id, message.number, message.text)
+        for start in range(0, len(imported.messages), BATCH):
+            async with self.database.writing() as connection:
+                for message in imported.messages[start : start + BATCH]:
+                    await keep_searchable(connection, owner, conversation_id, message.number, message.text)
         return True
