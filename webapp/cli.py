@@ -20,7 +20,7 @@ from webapp.app import create_app
 from webapp.domain import Model, ModelKind, ModelState, RatedReply
 from webapp.model_choice import choose_provider
 from webapp.providers import ChatMessage
-from webapp.server import allow_open_files, configuration, settle_memory
+from webapp.server import allow_open_files, configuration, settle_memory, share_the_interpreter
 from webapp.settings import Settings, read
 from webapp.stores.sql import SqlStore
 
@@ -72,6 +72,7 @@ class _Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             model = describe(self._app.state.services.provider.model)
             settle_memory()
+            share_the_interpreter()
             click.echo(f"\n  Rill is at http://{shown}:{port}/\n  {model}\n  Ctrl+C ends it.\n", err=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
