@@ -209,7 +209,7 @@ def _lifespan(
                 workshop,
                 attached,
                 Exports(store, reader_lists.catalog),
-                Imports(SqlImports(store.database)),
+                Imports(SqlImports(store.database), are_own_allowed=settings.rill_own_setups),
                 brand,
                 Assets(_folder("static"), brand),
             )

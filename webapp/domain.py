@@ -77,6 +77,8 @@ class Measures:
     reply_tokens: int | None = None
 
 
+MAX_COMMENT_CHARS = 2_000
+"""Of what a reader says of a reply."""
 MOST_ATTACHMENTS = 8
 """How many a prompt can have."""
 
@@ -231,8 +233,8 @@ class Conversation:
     """An ordered tree of messages, with one branch of it showing.
 
     `messages` is the showing branch, oldest first, or what a window shows of it: `earlier` is how many of the branch
-    stand before. `switches` counts how often another branch was shown; `last_number`
-    is the highest number of any message on any branch. The setup's model is the one that was chosen last, if any was.
+    stand before. `switches` counts how often another branch was shown; `last_number` is the highest number of any
+    message on any branch. The setup's model is the one that was chosen last, if any was.
     """
 
     id: ConversationId

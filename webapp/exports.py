@@ -8,9 +8,11 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO
 
-from webapp.domain import Conversation, ConversationId, ListedConversation, Message, ReaderId, Role
+from webapp.domain import Conversation, ConversationId, ListedConversation, Message, ReaderId, Role, Setup
+from webapp.errors import ConversationNotFound
 from webapp.languages import gettext as _
 from webapp.stores import Catalog, Shelf, Store
 
@@ -31,8 +33,12 @@ class Exports:
 
     async def json(self, owner: ReaderId, conversation_id: ConversationId) -> tuple[Conversation, str]:
         """Give a conversation, and all of it as JSON."""
+        messages = await self._store.every_message(owner, conversation_id)
         conversation = await self._store.conversation(owner, conversation_id)
-        return conversation, as_json(conversation, await self._store.every_message(owner, conversation_id))
+        # Of a running reply only the showing branch has the text so far.
+        showing = {message.number: message for message in conversation.messages}
+        every = {message.number: message for message in messages} | showing
+        return conversation, as_json(conversation, [every[number] for number in sorted(every)])
 
     async def zip(self, owner: ReaderId) -> IO[bytes]:
         """Write each conversation as Markdown and as JSON into a temporary file, which is gone once it is closed."""
@@ -52,9 +58,10 @@ class Exports:
         after = None
         while listed := await self._catalog.page(owner, shelf, PAGE_SIZE, after):
             for each in listed:
-                conversation, text = await self.json(owner, each.id)
-                await asyncio.to_thread(archive.writestr, file_name(each, "json"), text)
-                await asyncio.to_thread(archive.writestr, file_name(each, "md"), as_markdown(conversation))
+                with suppress(ConversationNotFound):  # It was deleted meanwhile.
+                    conversation, text = await self.json(owner, each.id)
+                    await asyncio.to_thread(archive.writestr, file_name(each, "json"), text)
+                    await asyncio.to_thread(archive.writestr, file_name(each, "md"), as_markdown(conversation))
             after = listed[-1].place
 
 
@@ -77,8 +84,11 @@ def _as_section(message: Message) -> str:
 
 
 def as_json(conversation: Conversation, messages: Sequence[Message]) -> str:
-    """Write a conversation with all its branches: each message names its `parent`, and `head` ends the showing one."""
-    setup = conversation.setup
+    """Write a conversation with all its branches: each message names its `parent`, and `head` ends the showing one.
+
+    How an operator's assistant is set up is not the reader's to take along.
+    """
+    setup = Setup(assistant=conversation.setup.assistant) if conversation.setup.is_fixed else conversation.setup
     whole = {
         "format": FORMAT,
         "version": VERSION,

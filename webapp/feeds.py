@@ -33,6 +33,7 @@ from webapp.lists import Lists
 from webapp.turns import Turns
 
 RECENT = Window(PAGE_OF_MESSAGES)
+"""What a page begins with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,19 +11,30 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
 from webapp import errors
-from webapp.domain import ImportedConversation, Measures, Message, Parameters, ReaderId, Role, Setup, TurnState
+from webapp.domain import (
+    MAX_COMMENT_CHARS,
+    ImportedConversation,
+    Measures,
+    Message,
+    Parameters,
+    ReaderId,
+    Role,
+    Setup,
+    TurnState,
+)
 from webapp.exports import FORMAT
 from webapp.languages import gettext as _
 from webapp.lists import MAX_TITLE_CHARS
 from webapp.setups import MAX_MODEL_CHARS, MAX_NAME_CHARS, read_setup
 from webapp.stores import ImportStore
-from webapp.text import clean, without_tags
+from webapp.stores.texts import title_from
+from webapp.text import clean, one_line, without_tags
 
 MOST_CONVERSATIONS = 5_000
 MOST_MESSAGES = 10_000
@@ -31,7 +42,6 @@ MOST_MESSAGES = 10_000
 MOST_BYTES = 50_000_000
 """Of what a zip file holds, unpacked."""
 MOST_TEXT_CHARS = 1_000_000
-MAX_COMMENT_CHARS = 2_000
 _ROLES = {"user": Role.USER, "assistant": Role.ASSISTANT}
 
 
@@ -48,10 +58,13 @@ class Node:
 
 
 class Imports:
-    """Keeps what readers bring along. Methods raise `StoreUnavailable` when the database fails."""
+    """Keeps what readers bring along. Methods raise `StoreUnavailable` when the database fails.
 
-    def __init__(self, store: ImportStore) -> None:
-        self._store = store
+    `are_own_allowed` says whether readers may set conversations up; otherwise what is imported is set up as a new one.
+    """
+
+    def __init__(self, store: ImportStore, *, are_own_allowed: bool) -> None:
+        self._store, self._are_own_allowed = store, are_own_allowed
         self._one_at_a_time = asyncio.Lock()
 
     async def keep(self, owner: ReaderId, body: bytes) -> int:
@@ -61,6 +74,8 @@ class Imports:
         """
         async with self._one_at_a_time:
             found = await asyncio.to_thread(read, body)
+            if not self._are_own_allowed:
+                found = [replace(conversation, setup=Setup()) for conversation in found]
             return sum([await self._store.keep(owner, conversation) for conversation in found])
 
 
@@ -157,11 +172,10 @@ def _made(
     messages, numbers = _numbered(by_key, moment)
     if not messages:
         return None
-    title = " ".join(without_tags(clean(_string(about.get("title")))).split())[:MAX_TITLE_CHARS]
     source = f"{about.get('id') or about.get('conversation_id') or ''}\0{messages[0].text}\0{messages[0].created_at}"
     return ImportedConversation(
         hashlib.sha256(source.encode("utf-8", "replace")).hexdigest(),
-        title or messages[0].text.strip().split("\n", 1)[0][:60],
+        one_line(_string(about.get("title")))[:MAX_TITLE_CHARS] or title_from(messages[0].text),
         min(moment, datetime.now(UTC)),
         _setup(about),
         messages,
@@ -204,6 +218,7 @@ def _message(node: Node, number: int, parent: int | None, moment: datetime) -> M
     about = node.about
     states = {state.value: state for state in TurnState if state is not TurnState.RUNNING}
     rating = about.get("rating")
+    is_rated = isinstance(rating, int) and not isinstance(rating, bool) and rating in (1, -1)
     return Message(
         number,
         parent,
@@ -214,7 +229,7 @@ def _message(node: Node, number: int, parent: int | None, moment: datetime) -> M
         _string(about.get("cause"))[:64] or None,
         reasoning=_text(about.get("reasoning")),
         measures=Measures(clean(_string(about.get("model")))[:MAX_MODEL_CHARS]),
-        rating=rating if rating in (1, -1) else None,
+        rating=rating if is_rated else None,
         comment=clean(_string(about.get("comment")))[:MAX_COMMENT_CHARS],
     )
 

@@ -16,7 +16,7 @@ from webapp.domain import ConversationId, ListChange, ListedConversation, Listin
 from webapp.languages import gettext as _
 from webapp.languages import number
 from webapp.stores import Catalog, Workshop
-from webapp.text import clean, without_tags
+from webapp.text import one_line
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class Lists:
 
     async def rename(self, reader: ReaderId, conversation_id: ConversationId, title: str) -> None:
         """Give a conversation the reader's own title. Raises `TitleRefused`."""
-        title = " ".join(without_tags(clean(title)).split())
+        title = one_line(title)
         if not title:
             raise errors.TitleRefused(_("A title needs at least one letter."))
         if len(title) > MAX_TITLE_CHARS:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from webapp import errors, ids, languages
 from webapp.branding import Brand
 from webapp.domain import (
+    PAGE_OF_MESSAGES,
     BegunTurn,
     Conversation,
     FinishReason,
@@ -135,6 +136,7 @@ class Renderer:
             Role=Role,
             TurnState=TurnState,
             ListChange=ListChange,
+            PAGE_OF_MESSAGES=PAGE_OF_MESSAGES,
             offered=offered,
             can_set_up=can_set_up,
             can_attach=can_attach,

@@ -15,7 +15,7 @@ from webapp import errors
 from webapp.domain import Assistant, AssistantId, Parameters, Setup
 from webapp.languages import gettext as _
 from webapp.languages import number
-from webapp.text import clean, without_tags
+from webapp.text import clean, one_line, without_tags
 
 MAX_SYSTEM_PROMPT_CHARS = 20_000
 MAX_NAME_CHARS = 60
@@ -66,7 +66,7 @@ def read_starters(value: object) -> tuple[str, ...]:
     lines = value.splitlines() if isinstance(value, str) else value or ()
     if not isinstance(lines, Sequence) or not all(isinstance(line, str) for line in lines):
         raise errors.SetupRefused(_("Starter questions have to be texts."))
-    starters = tuple(line for each in lines if (line := _one_line(each)))
+    starters = tuple(line for each in lines if (line := one_line(each)))
     if len(starters) > MAX_STARTERS:
         raise errors.SetupRefused(
             _("There can be %(limit)s starter questions; these are %(count)s.", limit=MAX_STARTERS, count=len(starters))
@@ -157,7 +157,7 @@ def _text(fields: Mapping[str, object], name: str, what: str, most_chars: int) -
     value = fields.get(name) or ""
     if not isinstance(value, str):
         raise errors.SetupRefused(_("%(what)s has to be a text.", what=what))
-    text = _one_line(value)
+    text = one_line(value)
     if len(text) > most_chars:
         raise errors.SetupRefused(
             _(
@@ -168,7 +168,3 @@ def _text(fields: Mapping[str, object], name: str, what: str, most_chars: int) -
             )
         )
     return text
-
-
-def _one_line(text: str) -> str:
-    return " ".join(without_tags(clean(text)).split())

@@ -48,3 +48,8 @@ def clean(text: str) -> str:
 def without_tags(text: str) -> str:
     """Drop tag characters, which a model reads and no page shows; those of a flag stay."""
     return _TAGS.sub(r"\1", text)
+
+
+def one_line(text: str) -> str:
+    """Clean a name or a title: no tags, one space wherever there is any."""
+    return " ".join(without_tags(clean(text)).split())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import zipfile
 from io import BytesIO
+from pathlib import Path
 
-from tests.clients import ask, new_reader
+from tests.clients import Gated, ask, asking, new_reader
 from tests.dom import Dom
-from tests.fakes import RillServer, ScriptedUpstream
+from tests.fakes import RillServer, ScriptedUpstream, rill_server
 
 REPLY = "A *river* <b>flows</b>.\n\n```python\nprint(1)\n```"
 
@@ -63,6 +65,44 @@ async def test_a_conversation_as_json_has_every_branch(server: RillServer, upstr
     ]
     assert whole["head"] == 6
     assert {each["state"] for each in whole["messages"] if each["role"] == "assistant"} == {"finished"}
+
+
+async def test_how_an_operator_s_assistant_is_set_up_stays_here(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    (tmp_path / "assistants.toml").write_text(
+        '[[assistants]]\nname = "Translator"\nsystem_prompt = "A trade secret"\ntemperature = 0.1'
+    )
+    settings = {"RILL_ASSISTANTS": str(tmp_path / "assistants.toml"), "OPENAI_API_KEY": "k"}
+    async with (
+        rill_server(tmp_path, OPENAI_BASE_URL=upstream.base_url, **settings) as server,
+        new_reader(server) as reader,
+    ):
+        path = (await ask(reader, "Mine", assistant="translator")).path
+        exported = await reader.get(f"{path}/export?as=json")
+        every = (await reader.get("/export")).content
+
+    assert upstream.exchanges[-1].body["messages"][0]["content"] == "A trade secret"
+    assert "Translator" in exported.json()["assistant"]
+    assert exported.json()["temperature"] is None
+    assert "secret" not in exported.text
+    with zipfile.ZipFile(BytesIO(every)) as archive:
+        assert all(b"secret" not in archive.read(name) for name in archive.namelist())
+
+
+async def test_a_running_reply_is_exported_as_far_as_it_is_stored(
+    server: RillServer, upstream: ScriptedUpstream
+) -> None:
+    gated = Gated(upstream, "Half ", "whole")
+    async with new_reader(server) as reader, asking(reader, "Mine") as (path, events):
+        gated.let()
+        await anext(events)
+
+        async def exported() -> list[str]:
+            return [each["text"] for each in (await reader.get(f"{path}/export?as=json")).json()["messages"]]
+
+        async with asyncio.timeout(10):
+            while await exported() != ["Mine", "Half "]:
+                pass
+        gated.let_all()
 
 
 async def test_all_conversations_in_one_file(server: RillServer, upstream: ScriptedUpstream) -> None:

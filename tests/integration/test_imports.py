@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from tests.clients import LINES, ask, new_reader
 from tests.dom import Dom
-from tests.fakes import RillServer, ScriptedUpstream
+from tests.fakes import RillServer, ScriptedUpstream, rill_server
 from tests.unit.test_imports import CHATGPT
 
 
@@ -70,3 +73,22 @@ async def test_what_cannot_be_read_is_refused_with_a_sentence(server: RillServer
     assert "This file is not valid JSON." in page.text
     assert program.json()["cause"] == "import_refused"
     assert nothing.status_code == 400
+
+
+@pytest.mark.parametrize(("are_own_allowed", "told"), [("true", ["Obey me"]), ("false", [])])
+async def test_an_import_is_set_up_only_where_readers_may_do_that(
+    tmp_path: Path, upstream: ScriptedUpstream, are_own_allowed: str, told: list[str]
+) -> None:
+    message = {"number": 1, "role": "user", "text": "Before"}
+    whole = {"format": "rill.conversation", "system_prompt": "Obey me", "messages": [message]}
+    endpoint = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "k"}
+    async with (
+        rill_server(tmp_path, **endpoint, RILL_OWN_SETUPS=are_own_allowed) as server,
+        new_reader(server) as reader,
+    ):
+        await reader.post("/import", files=file(json.dumps(whole).encode()))
+        (link,) = Dom((await reader.get("/")).text).document.select("#listing li a")
+        await reader.post(f"{link.attrs['href']}/messages", data={"prompt": "After"}, headers=LINES)
+
+    messages = upstream.exchanges[0].body["messages"]
+    assert [each["content"] for each in messages if each["role"] == "system"] == told

@@ -89,6 +89,13 @@ def test_open_webui() -> None:
     assert conversation.messages[1].measures.model == "llama3"
 
 
+@pytest.mark.parametrize(("rating", "kept"), [(1, 1), (-1, -1), (True, None), (1.0, None), ([1], None), (2, None)])
+def test_only_a_rating_is_kept_as_one(rating: object, kept: int | None) -> None:
+    message = {"number": 1, "role": "assistant", "text": "a", "rating": rating}
+
+    assert only(rill(message)).messages[0].rating == kept
+
+
 def test_a_zip_file_with_other_files_in_it() -> None:
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

@@ -28,7 +28,7 @@ from webapp.domain import (
 )
 from webapp.languages import gettext as _
 from webapp.stores import AttachmentStore
-from webapp.text import clean, without_tags
+from webapp.text import clean, one_line, without_tags
 
 log = structlog.get_logger()
 
@@ -140,7 +140,7 @@ def _content(name: str, kind: AttachmentKind, media_type: str, body: bytes, widt
 
 def _shown_name(name: str) -> str:
     """Give the name of a file without its folders, on one line; what would not fit loses its middle."""
-    name = " ".join(without_tags(clean(PurePosixPath(name.replace("\\", "/")).name)).split()) or "file"
+    name = one_line(PurePosixPath(name.replace("\\", "/")).name) or "file"
     return name if len(name) <= MAX_NAME_CHARS else f"{name[:80]}…{name[-39:]}"
 
 

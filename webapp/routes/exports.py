@@ -27,11 +27,8 @@ PIECE_BYTES = 64 * 1024
 
 async def conversation(request: Request) -> Response:
     """`GET /c/{id}/export?as=...`: the showing branch as `markdown` or `html`, or all branches as `json`."""
-    conversation_id, owner, found = (
-        ConversationId(request.path_params["conversation_id"]),
-        reader(request),
-        services(request),
-    )
+    conversation_id = ConversationId(request.path_params["conversation_id"])
+    owner, found = reader(request), services(request)
     form = request.query_params.get("as")
     if form == "json":
         whole, text = await found.exports.json(owner, conversation_id)

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import errors, ids, languages
-from webapp.domain import BegunTurn, ConversationId, Setup
+from webapp.domain import MAX_COMMENT_CHARS, BegunTurn, ConversationId, Setup
 from webapp.languages import gettext as _
 from webapp.pages import empty_composer
 from webapp.prompts import SentPrompt, read_number, read_prompt
@@ -19,7 +19,6 @@ from webapp.setups import read_setup
 from webapp.text import clean
 from webapp.transports import ndjson, sse
 
-MAX_COMMENT_CHARS = 2_000
 _RATINGS: dict[str, int | None] = {"good": 1, "bad": -1, "unrate": None}
 _REFUSALS = (
     errors.PromptRefused,

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from webapp.domain import ConversationId
 from webapp.errors import StoreUnavailable
 from webapp.stores.engines import (
     database_errors,
@@ -33,6 +35,13 @@ from webapp.stores.engines import (
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+_ID_BYTES = 16  # 128 random bits, 22 characters.
+
+
+def new_conversation_id() -> ConversationId:
+    return ConversationId(secrets.token_urlsafe(_ID_BYTES))
 
 
 def utc_now() -> datetime:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict
 
 from sqlalchemy import insert
 
-from webapp.domain import ConversationId, ImportedConversation, ReaderId
+from webapp.domain import ImportedConversation, ReaderId
 from webapp.stores.branches import children_of, newest_leaf
-from webapp.stores.database import Database, insert_or, to_its_end
+from webapp.stores.database import Database, insert_or, new_conversation_id, to_its_end
 from webapp.stores.search import TITLE, keep_searchable
 from webapp.stores.tables import conversations, messages
 
-ID_BYTES = 16
 BATCH = 100
 """How many messages are made searchable at once: others have to write meanwhile, checkpoints before all."""
 
@@ -26,7 +24,7 @@ class SqlImports:
 
     @to_its_end
     async def keep(self, owner: ReaderId, imported: ImportedConversation) -> bool:
-        conversation_id = ConversationId(secrets.token_urlsafe(ID_BYTES))
+        conversation_id = new_conversation_id()
         parents = {message.number: message.parent for message in imported.messages}
         setup = imported.setup
         values = {

@@ -9,7 +9,6 @@ What keeps it right when calls meet:
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -52,14 +51,13 @@ from webapp.stores import NO_SETUP
 from webapp.stores.attachments import drop_unused, read_attachments, take_waiting, write_attachments
 from webapp.stores.branches import branch_to, children_of, nearest_end, newest_leaf, with_all_that_follows
 from webapp.stores.catalog import listed_anywhere
-from webapp.stores.database import Database, insert_or, to_its_end, utc_now
+from webapp.stores.database import Database, insert_or, new_conversation_id, to_its_end, utc_now
 from webapp.stores.search import TITLE, keep_searchable
 from webapp.stores.tables import checkpoints, conversations, is_running, messages, search_texts
 from webapp.stores.texts import request_key, title_from
 from webapp.stores.workshop import end_draft
 
 is_there = messages.c.deleted_at.is_(None)
-_ID_BYTES = 16  # 128 random bits, 22 characters.
 
 
 class SqlStore:
@@ -299,7 +297,7 @@ class SqlStore:
         """Add a conversation unless the prompt opened one before; another process that is adding it is waited for."""
         now = self.database.now()
         moments = {"created_at": now, "updated_at": now, "listed_at": now}
-        conversation_id = ConversationId(secrets.token_urlsafe(_ID_BYTES))
+        conversation_id = new_conversation_id()
         values = {
             "id": conversation_id,
             "owner": owner,
