@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import (
@@ -27,9 +27,7 @@ from webapp.domain import (
     Conversation,
     ConversationId,
     ListedConversation,
-    Measures,
     Message,
-    Parameters,
     RatedReply,
     ReaderId,
     Rendering,
@@ -48,16 +46,28 @@ from webapp.errors import (
     TurnRunning,
 )
 from webapp.stores import NO_SETUP
-from webapp.stores.attachments import drop_unused, read_attachments, take_waiting, write_attachments
-from webapp.stores.branches import branch_to, children_of, nearest_end, newest_leaf, with_all_that_follows
+from webapp.stores.attachments import drop_unused, take_waiting, write_attachments
+from webapp.stores.branches import children_of, nearest_end, newest_leaf, with_all_that_follows
 from webapp.stores.catalog import listed_anywhere
 from webapp.stores.database import Database, insert_or, new_conversation_id, to_its_end, utc_now
+from webapp.stores.reading import (
+    as_message,
+    find,
+    is_there,
+    joined,
+    last_number,
+    locked_row,
+    messages_of,
+    one_row,
+    owned,
+    parents_of,
+    pieces_of,
+    with_branch,
+)
 from webapp.stores.search import TITLE, keep_searchable
 from webapp.stores.tables import checkpoints, conversations, is_running, messages, search_texts
 from webapp.stores.texts import request_key, title_from
 from webapp.stores.workshop import end_draft
-
-is_there = messages.c.deleted_at.is_(None)
 
 
 class SqlStore:
@@ -117,7 +127,7 @@ class SqlStore:
     ) -> BegunTurn:
         key = request_key(request_id, prompt)
         async with self.database.writing() as connection:
-            row = await _locked_row(connection, owner, conversation_id)
+            row = await locked_row(connection, owner, conversation_id)
             if await _is_stored(connection, row, key):
                 return await _repeated(connection, row, key)
             await _require_rest(connection, row)
@@ -126,7 +136,7 @@ class SqlStore:
             if edits is None:
                 await end_draft(connection, owner, conversation_id, request_id, self.database.now())
                 return await self._add_turn(connection, row, row.head, prompt, key, taken)
-            edited = await _find(connection, row.id, edits)
+            edited = await find(connection, row.id, edits)
             if edited is None or edited.role is not Role.USER:
                 raise NothingToEdit
             if len(edited.attachments) + len(taken) > MOST_ATTACHMENTS:
@@ -140,9 +150,9 @@ class SqlStore:
         self, owner: ReaderId, conversation_id: ConversationId, number: int, *, continues: bool = False
     ) -> BegunTurn:
         async with self.database.writing() as connection:
-            row = await _locked_row(connection, owner, conversation_id)
+            row = await locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
-            branch = (await _with_branch(connection, row)).messages
+            branch = (await with_branch(connection, row)).messages
             old = next((message for message in branch if message.number == number), None)
             if old is None or old.role is not Role.ASSISTANT or (continues and not old.text):
                 raise NothingToRetry
@@ -150,7 +160,7 @@ class SqlStore:
             if not is_last:
                 await _count_switch(connection, row.id)
             text = old.text if continues else ""
-            next_number = await _last_number(connection, row) + 1
+            next_number = await last_number(connection, row) + 1
             await self._add_reply(connection, row, number=next_number, parent=old.parent, text=text)
             begun = await _begun(connection, row.id)
             return replace(begun, replaced=old if is_last else None, is_switch=not is_last)
@@ -158,7 +168,7 @@ class SqlStore:
     @to_its_end
     async def set_up(self, owner: ReaderId, conversation_id: ConversationId, setup: Setup) -> None:
         async with self.database.writing() as connection:
-            row = await _locked_row(connection, owner, conversation_id)
+            row = await locked_row(connection, owner, conversation_id)
             own = update(conversations).where(conversations.c.id == row.id)
             parameters = {"temperature": setup.parameters.temperature, "max_tokens": setup.parameters.max_tokens}
             await connection.execute(own.values(system_prompt=setup.system_prompt, **parameters))
@@ -166,24 +176,24 @@ class SqlStore:
     @to_its_end
     async def show_branch(self, owner: ReaderId, conversation_id: ConversationId, number: int) -> Conversation:
         async with self.database.writing() as connection:
-            row = await _locked_row(connection, owner, conversation_id)
+            row = await locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
-            parents = await _parents(connection, row)
+            parents = await parents_of(connection, row)
             if number not in parents:
                 raise MessageNotFound
             show = update(conversations).where(conversations.c.id == row.id)
             await connection.execute(show.values(head=newest_leaf(children_of(parents), number)))
             await _count_switch(connection, row.id)
-            return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
+            return await with_branch(connection, await one_row(connection, owned(owner, conversation_id)))
 
     @to_its_end
     async def delete_message(
         self, owner: ReaderId, conversation_id: ConversationId, number: int
     ) -> Conversation | None:
         async with self.database.writing() as connection:
-            row = await _locked_row(connection, owner, conversation_id)
+            row = await locked_row(connection, owner, conversation_id)
             await _require_rest(connection, row)
-            parents, found = await _parents(connection, row), await _find(connection, row.id, number)
+            parents, found = await parents_of(connection, row), await find(connection, row.id, number)
             if found is None:
                 raise MessageNotFound
             children, prompt = children_of(parents), found.parent
@@ -200,20 +210,20 @@ class SqlStore:
             head = row.head if row.head in left else nearest_end(children_of(left), parents[first])
             await connection.execute(own.values(head=head, listed_at=now))
             await _count_switch(connection, row.id)
-            return await _with_branch(connection, await _row(connection, _owned(owner, conversation_id)))
+            return await with_branch(connection, await one_row(connection, owned(owner, conversation_id)))
 
     @to_its_end
     async def rate(
         self, owner: ReaderId, conversation_id: ConversationId, number: int, rating: int | None, comment: str = ""
     ) -> Message:
         async with self.database.writing() as connection:
-            row = await _locked_row(connection, owner, conversation_id)
+            row = await locked_row(connection, owner, conversation_id)
             ended = (messages.c.conversation_id == row.id, messages.c.number == number, ~is_running, is_there)
             rate = update(messages).where(*ended, messages.c.role == Role.ASSISTANT)
             rated = await connection.execute(rate.values(rating=rating, comment=comment if rating else ""))
             if not rated.rowcount:
                 raise MessageNotFound
-            branch = (await _with_branch(connection, row)).messages
+            branch = (await with_branch(connection, row)).messages
             shown = next((message for message in branch if message.number == number), None)
             if shown is None:
                 raise MessageNotFound
@@ -231,21 +241,21 @@ class SqlStore:
         )
         async with self.database.reading() as connection:
             rows = (await connection.execute(rated)).all()
-        return [RatedReply(row.conversation_id, _as_message(row), row.prompt) for row in rows]
+        return [RatedReply(row.conversation_id, as_message(row), row.prompt) for row in rows]
 
     @to_its_end
     async def conversation(
         self, owner: ReaderId, conversation_id: ConversationId, window: Window = WHOLE
     ) -> Conversation:
         async with self.database.reading() as connection:
-            row = await _row(connection, _owned(owner, conversation_id))
-            return await _with_branch(connection, row, window)
+            row = await one_row(connection, owned(owner, conversation_id))
+            return await with_branch(connection, row, window)
 
     async def every_message(self, owner: ReaderId, conversation_id: ConversationId) -> Sequence[Message]:
         async with self.database.reading() as connection:
-            row = await _row(connection, _owned(owner, conversation_id))
-            numbers = sorted(await _parents(connection, row))
-            found = await _messages(connection, row, numbers)
+            row = await one_row(connection, owned(owner, conversation_id))
+            numbers = sorted(await parents_of(connection, row))
+            found = await messages_of(connection, row, numbers)
         return [found[number] for number in numbers]
 
     @to_its_end
@@ -321,7 +331,7 @@ class SqlStore:
         key: str,
         attached: Sequence[Attachment],
     ) -> BegunTurn:
-        number = await _last_number(connection, row) + 1
+        number = await last_number(connection, row) + 1
         values = {"parent": parent, "role": Role.USER, "text": prompt, "request_key": key}
         values |= {"attachments": write_attachments(attached)}
         statement = insert(messages).values(conversation_id=row.id, number=number, **values)
@@ -376,23 +386,6 @@ class SqlStore:
             await connection.execute(statement.values(updated_at=now, listed_at=now), rows)
 
 
-def _owned(owner: ReaderId, conversation_id: ConversationId) -> Select[Any]:
-    is_own = (conversations.c.id == conversation_id, conversations.c.owner == owner)
-    return select(conversations).where(*is_own, conversations.c.deleted_at.is_(None))
-
-
-async def _row(connection: AsyncConnection, query: Select[Any]) -> Row[Any]:
-    row: Row[Any] | None = (await connection.execute(query)).one_or_none()
-    if row is None:
-        raise ConversationNotFound
-    return row
-
-
-async def _locked_row(connection: AsyncConnection, owner: ReaderId, conversation_id: ConversationId) -> Row[Any]:
-    # SQLite has no such clause, and needs none: there the transaction holds the write lock.
-    return await _row(connection, _owned(owner, conversation_id).with_for_update())
-
-
 async def _row_by_key(connection: AsyncConnection, owner: ReaderId, key: str) -> Row[Any]:
     by_key = select(conversations).where(conversations.c.owner == owner, conversations.c.request_key == key)
     return (await connection.execute(by_key)).one()
@@ -403,19 +396,8 @@ async def _is_stored(connection: AsyncConnection, row: Row[Any], key: str) -> bo
     return await connection.scalar(stored) is not None
 
 
-async def _last_number(connection: AsyncConnection, row: Row[Any]) -> int:
-    last = select(func.max(messages.c.number)).where(messages.c.conversation_id == row.id)
-    return await connection.scalar(last) or 0
-
-
-async def _find(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> Message | None:
-    one = (messages.c.conversation_id == conversation_id, messages.c.number == number, is_there)
-    row = (await connection.execute(select(messages).where(*one))).one_or_none()
-    return None if row is None else _as_message(row)
-
-
 async def _require_rest(connection: AsyncConnection, row: Row[Any]) -> None:
-    head = await _find(connection, row.id, row.head)
+    head = await find(connection, row.id, row.head)
     if head is not None and head.is_running:
         raise TurnRunning
 
@@ -435,11 +417,6 @@ async def _running_among(connection: AsyncConnection, ids: set[ConversationId]) 
     return {tuple(row) for row in await connection.execute(running) if row.conversation_id in ids}
 
 
-async def _pieces(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> Sequence[Row[Any]]:
-    kept = (checkpoints.c.conversation_id == conversation_id, checkpoints.c.number == number)
-    return (await connection.execute(select(checkpoints).where(*kept).order_by(checkpoints.c.start))).all()
-
-
 async def _drop_pieces(connection: AsyncConnection, conversation_id: ConversationId, number: int) -> None:
     kept = (checkpoints.c.conversation_id == conversation_id, checkpoints.c.number == number)
     await connection.execute(delete(checkpoints).where(*kept))
@@ -448,33 +425,22 @@ async def _drop_pieces(connection: AsyncConnection, conversation_id: Conversatio
 async def _put_together(connection: AsyncConnection, row: Row[Any]) -> tuple[ListedConversation, Message]:
     """Put the checkpoints of a reply whose turn was interrupted into its text."""
     conversation_id: ConversationId = row.conversation_id
-    whole = _joined(row.text, await _pieces(connection, conversation_id, row.number))
+    whole = joined(row.text, await pieces_of(connection, conversation_id, row.number))
     stored = (messages.c.conversation_id == conversation_id, messages.c.number == row.number)
     await connection.execute(update(messages).where(*stored).values(text=whole))
     await _drop_pieces(connection, conversation_id, row.number)
     listed = await listed_anywhere(connection, conversation_id)
     await keep_searchable(connection, listed.owner, conversation_id, row.number, whole)
-    return listed, replace(_as_message(row), text=whole)
-
-
-def _joined(text: str, pieces: Sequence[Row[Any]]) -> str:
-    """Join a reply's pieces as far as they go on from one another."""
-    parts, length = [text], len(text)
-    for piece in pieces:
-        if piece.start > length:
-            break
-        parts.append(piece.text[length - piece.start :])
-        length += len(parts[-1])
-    return "".join(parts)
+    return listed, replace(as_message(row), text=whole)
 
 
 async def _repeated(connection: AsyncConnection, row: Row[Any], key: str) -> BegunTurn:
     by_key = select(messages).where(messages.c.conversation_id == row.id, messages.c.request_key == key)
-    prompt = _as_message((await connection.execute(by_key)).one())
-    reply = await _find(connection, row.id, prompt.number + 1)
+    prompt = as_message((await connection.execute(by_key)).one())
+    reply = await find(connection, row.id, prompt.number + 1)
     if reply is None:
         raise ConversationNotFound
-    conversation = await _with_branch(connection, row)
+    conversation = await with_branch(connection, row)
     showing = {message.number: message for message in conversation.messages}
     prompt, reply = showing.get(prompt.number, prompt), showing.get(reply.number, reply)
     return BegunTurn(conversation, prompt, reply, is_repeat=True)
@@ -482,56 +448,10 @@ async def _repeated(connection: AsyncConnection, row: Row[Any], key: str) -> Beg
 
 async def _begun(connection: AsyncConnection, conversation_id: ConversationId) -> BegunTurn:
     """Say what was just added: its prompt and its reply end the showing branch."""
-    row = await _row(connection, select(conversations).where(conversations.c.id == conversation_id))
-    conversation = await _with_branch(connection, row)
+    row = await one_row(connection, select(conversations).where(conversations.c.id == conversation_id))
+    conversation = await with_branch(connection, row)
     prompt, reply = conversation.messages[-2:]
     return BegunTurn(conversation, prompt, reply, is_repeat=False)
-
-
-async def _with_branch(connection: AsyncConnection, row: Row[Any], window: Window = WHOLE) -> Conversation:
-    # The branch is found here: PostgreSQL, before it has statistics, plans the recursive query as quadratic work.
-    parents = await _parents(connection, row)
-    branch, siblings = branch_to(parents, row.head), children_of(parents)
-    cut = window.of(branch)
-    shown = branch[cut]
-    found = await _messages(connection, row, shown)
-    if shown and found[shown[-1]].is_running:
-        last = found[shown[-1]]
-        found[last.number] = replace(last, text=_joined(last.text, await _pieces(connection, row.id, last.number)))
-    return replace(
-        _as_conversation(row),
-        messages=tuple(replace(found[number], siblings=tuple(siblings[parents[number]])) for number in shown),
-        earlier=cut.start,
-        last_number=await _last_number(connection, row),
-    )
-
-
-async def _messages(connection: AsyncConnection, row: Row[Any], numbers: Sequence[int]) -> dict[int, Message]:
-    """Read messages of a branch, oldest first; those of other branches that stand among them are few."""
-    if not numbers:
-        return {}
-    among = messages.c.number.between(numbers[0], numbers[-1])
-    found = await connection.execute(select(messages).where(messages.c.conversation_id == row.id, among))
-    return {each.number: _as_message(each) for each in found}
-
-
-async def _parents(connection: AsyncConnection, row: Row[Any]) -> dict[int, int | None]:
-    """Give the parent of each message that is there, on whatever branch."""
-    tree = select(messages.c.number, messages.c.parent).where(messages.c.conversation_id == row.id, is_there)
-    return {found.number: found.parent for found in await connection.execute(tree)}
-
-
-def _as_conversation(row: Row[Any]) -> Conversation:
-    return Conversation(
-        row.id,
-        row.owner,
-        row.title,
-        row.updated_at,
-        switches=row.switches,
-        is_pinned=row.pinned_at is not None,
-        is_archived=row.archived_at is not None,
-        setup=Setup(row.system_prompt or "", _as_parameters(row), row.assistant or "", row.is_fixed),
-    )
 
 
 def _setup_values(setup: Setup) -> dict[str, object]:
@@ -539,29 +459,7 @@ def _setup_values(setup: Setup) -> dict[str, object]:
     return values | asdict(setup.parameters)
 
 
-def _as_parameters(row: Row[Any]) -> Parameters:
-    return Parameters(row.model, row.temperature, row.max_tokens)
-
-
 def _rendering_values(rendering: Rendering | None) -> dict[str, str | None]:
     if rendering is None:
         return {"html": None, "html_version": None}
     return {"html": rendering.html, "html_version": rendering.version}
-
-
-def _as_message(row: Row[Any]) -> Message:
-    return Message(
-        number=row.number,
-        parent=row.parent,
-        role=Role(row.role),
-        text=row.text,
-        created_at=row.created_at,
-        state=None if row.state is None else TurnState(row.state),
-        cause=row.cause,
-        rendering=None if row.html is None else Rendering(row.html, row.html_version or ""),
-        reasoning=row.reasoning or "",
-        measures=Measures(row.model or "", row.first_seconds, row.seconds, row.prompt_tokens, row.reply_tokens),
-        rating=row.rating,
-        comment=row.comment or "",
-        attachments=read_attachments(row.attachments),
-    )
