@@ -31,7 +31,18 @@ from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
-from webapp.routes import answers, attachments, conversations, exports, lists, messages, operations, setups, turns
+from webapp.routes import (
+    answers,
+    attachments,
+    conversations,
+    exports,
+    lists,
+    messages,
+    operations,
+    setups,
+    shares,
+    turns,
+)
 from webapp.running import TurnLimits
 from webapp.security import Guard, load_secret
 from webapp.services import Services
@@ -40,6 +51,7 @@ from webapp.setups import Offer, read_offer
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.imports import SqlImports
+from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
 from webapp.titles import Titles
@@ -116,6 +128,11 @@ def _routes() -> list[Route | WebSocketRoute]:
         WebSocketRoute("/stream", conversations.socket),
         Route("/c/{conversation_id}", conversations.show, methods=["GET"]),
         Route("/c/{conversation_id}/export", exports.conversation, methods=["GET"]),
+        Route("/c/{conversation_id}/share", shares.show, methods=["GET"]),
+        Route("/c/{conversation_id}/share", shares.share, methods=["POST"]),
+        Route("/c/{conversation_id}/share", shares.take_back, methods=["DELETE"]),
+        Route("/c/{conversation_id}/share/end", shares.take_back, methods=["POST"]),
+        Route("/s/{token}", shares.read, methods=["GET"]),
         Route("/c/{conversation_id}/newer", lists.newer_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
         Route("/c/{conversation_id}/messages", conversations.messages, methods=["GET"]),
@@ -173,6 +190,7 @@ def _lifespan(
                 lambda: chosen.offered,
                 can_set_up=settings.rill_own_setups,
                 can_attach=settings.rill_attachments,
+                can_share=settings.rill_sharing,
                 brand=brand,
                 overrides=settings.rill_templates,
             )
@@ -210,6 +228,7 @@ def _lifespan(
                 attached,
                 Exports(store, reader_lists.catalog),
                 Imports(SqlImports(store.database), are_own_allowed=settings.rill_own_setups),
+                SqlShares(store.database),
                 brand,
                 Assets(_folder("static"), brand),
             )

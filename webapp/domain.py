@@ -24,6 +24,9 @@ AssistantId = NewType("AssistantId", str)
 AttachmentId = NewType("AttachmentId", str)
 """An attachment's unguessable name in URLs: 22 URL-safe characters, 128 random bits."""
 
+ShareToken = NewType("ShareToken", str)
+"""What a link has to a conversation that is shared; who knows it may read."""
+
 RequestId = NewType("RequestId", str)
 """Minted by the server into each composer, so that a prompt that arrives twice is stored once."""
 
@@ -260,6 +263,16 @@ class Conversation:
         """The conversation as a list shows it."""
         shown = (self.id, self.owner, self.title, self.updated_at)
         return ListedConversation(*shown, self.running is not None, self.is_pinned, self.is_archived)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A conversation that anybody who has the token may read, as it was at a moment, with the title that it had."""
+
+    token: ShareToken
+    conversation_id: ConversationId
+    title: str
+    shared_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@
     |   |-- ConversationNotFound
     |   |-- MessageNotFound
     |   |-- AssistantNotFound
-    |   `-- AttachmentNotFound
+    |   |-- AttachmentNotFound
+    |   `-- ShareNotFound
     |-- MethodNotAllowed              405
     |-- PromptRefused                 422
     |   |-- PromptEmpty
@@ -86,6 +87,13 @@ class AttachmentNotFound(NotFound):
 
     cause = "attachment_not_found"
     sentence = N_("An attachment is no longer there. Attach it again.")
+
+
+class ShareNotFound(NotFound):
+    """No such link, or one that was taken back, or whose conversation is gone: all look alike."""
+
+    cause = "share_not_found"
+    sentence = N_("This link leads nowhere any more. Whoever shared the conversation can make a new one.")
 
 
 class MethodNotAllowed(RillError):

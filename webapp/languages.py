@@ -14,7 +14,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel import Locale
-from babel.dates import format_skeleton
+from babel.dates import format_date, format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -73,6 +73,11 @@ def number(value: float, digits: int | None = None) -> str:
 def month(moment: datetime) -> str:
     """Name a month and its year."""
     return format_skeleton("yMMMM", moment, locale=spoken())
+
+
+def date(moment: datetime) -> str:
+    """Write a day, in UTC, with the name of its month."""
+    return format_date(moment, "long", locale=spoken())
 
 
 @cache

@@ -99,7 +99,8 @@ class Renderer:
     """Renders templates with autoescape; an undefined name in a template is an error.
 
     `offered` gives the models that readers may choose; `can_set_up` says whether they may set conversations up,
-    `can_attach` whether they may attach files. Templates in `overrides` take the place of those with the same names.
+    `can_attach` whether they may attach files, `can_share` whether they may share them. Templates in `overrides`
+    take the place of those with the same names.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class Renderer:
         *,
         can_set_up: bool = True,
         can_attach: bool = True,
+        can_share: bool = True,
         brand: Brand | None = None,
         overrides: Path | None = None,
     ) -> None:
@@ -140,9 +142,11 @@ class Renderer:
             offered=offered,
             can_set_up=can_set_up,
             can_attach=can_attach,
+            can_share=can_share,
             brand=brand or Brand(),
             groups=groups,
             age=age,
+            date=languages.date,
             excerpt=lambda text, query: excerpt(text, terms_of(query)),
         )
         self.environment.filters.update(

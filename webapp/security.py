@@ -40,6 +40,12 @@ DEFAULT_HEADERS = {
 }
 """What every answer carries that does not say otherwise itself."""
 
+READING_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+"""For a page that is only read: no script, no form, no frame."""
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 

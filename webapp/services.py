@@ -21,7 +21,7 @@ from webapp.providers import Provider
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.settings import Settings
-from webapp.stores import Store, Workshop
+from webapp.stores import ShareStore, Store, Workshop
 from webapp.turns import Turns
 
 SCRIPTS_COOKIE = "rill_scripts"
@@ -47,6 +47,7 @@ class Services:
     attachments: Attachments
     exports: Exports
     imports: Imports
+    shares: ShareStore
     brand: Brand
     assets: Assets
 
@@ -63,6 +64,17 @@ def reader(connection: HTTPConnection) -> ReaderId:
     """Who asks; the `Guard` has read it from the cookie, or minted it and will now set the cookie."""
     connection.state.is_reader_known = True
     return ReaderId(connection.state.reader)
+
+
+def base(connection: HTTPConnection) -> str:
+    """Give the path that the app is mounted at."""
+    return str(connection.scope.get("root_path", ""))
+
+
+def origin(connection: HTTPConnection) -> str:
+    """Give the scheme, host and port that the app was asked at."""
+    scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
+    return f"{scheme}://{connection.headers['host']}"
 
 
 def new_page(
@@ -102,10 +114,9 @@ def _page(
     switches: int,
     listed: int | None,
 ) -> Page:
-    scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
     return Page.make(
-        base=connection.scope.get("root_path", ""),
-        origin=f"{scheme}://{connection.headers['host']}",
+        base=base(connection),
+        origin=origin(connection),
         secret=services(connection).secret,
         reader=reader(connection),
         conversation_id=conversation_id,

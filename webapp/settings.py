@@ -50,6 +50,7 @@ class Settings(BaseModel):
         True,
         description="Readers may make assistants, and give their conversations a system prompt and parameters.",
     )
+    rill_sharing: bool = Field(True, description="Readers may make links with which anybody can read a conversation.")
     rill_discover_models: bool = Field(
         True, description="Without an endpoint set: look for Ollama, LM Studio, llama.cpp and vLLM on this machine."
     )

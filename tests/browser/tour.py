@@ -122,8 +122,19 @@ async def tour(page: Page, server: RillServer, upstream: ScriptedUpstream, look:
         "new assistant": f"{server.url}/assistants/new",
         "with an assistant": f"{server.url}/?with=translator",
         "setup": f"{path}/setup",
+        "to be shared": f"{path}/share",
         "nothing there": f"{server.url}/nothing",
         "style guide": f"{server.url}/styleguide",
     }.items():
         await page.goto(address)
         await look(state)
+    await page.goto(path)
+    await page.get_by_role("button", name="Earlier version").click()
+    await has_ended(page)
+    await page.goto(f"{path}/share")
+    await page.get_by_role("button", name="Make a link").click()
+    await expect(page.locator(".share .link")).to_be_visible()
+    await look("a link")
+    await page.locator(".share .link a").click()
+    await page.wait_for_url("**/s/*")
+    await look("shared")

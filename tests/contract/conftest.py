@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.stores import Clock, PostgresServer, postgres_url, running_postgres, sqlite_url
-from webapp.stores import AttachmentStore, Catalog, Workshop
+from webapp.stores import AttachmentStore, Catalog, ShareStore, Workshop
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
+from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
 
@@ -56,3 +57,8 @@ def workshop(store: SqlStore) -> Workshop:
 @pytest.fixture
 def attachments(store: SqlStore) -> AttachmentStore:
     return SqlAttachments(store.database)
+
+
+@pytest.fixture
+def shares(store: SqlStore) -> ShareStore:
+    return SqlShares(store.database)

@@ -63,6 +63,7 @@ CONCRETE = {
     "SqlCatalog",
     "SqlWorkshop",
     "SqlImports",
+    "SqlShares",
     "MemoryBroker",
     "EndpointProvider",
     "LocalProvider",

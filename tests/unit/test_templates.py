@@ -39,6 +39,8 @@ from webapp.domain import (
     RequestId,
     Role,
     Setup,
+    Share,
+    ShareToken,
     TurnState,
     WaitChunk,
 )
@@ -174,6 +176,12 @@ SAMPLES: dict[str, list[Any]] = {
     "status": [404],
     "explanation": [HOSTILE],
     "style": [Markup("<!-- a style sheet -->")],
+    "share": [Share(ShareToken("s" * 22), LISTED.id, HOSTILE, NOW), None],
+    "url": ["http://localhost:8000/s/x", None],
+    "base": ["", "/below"],
+    "theme": ["", "dark"],
+    "description": [HOSTILE],
+    "shared_at": [NOW],
     "transport": ["http", "websocket"],
     "delay": [" delay:2s", ""],
 }

@@ -32,6 +32,8 @@ from webapp.domain import (
     Rendering,
     RequestId,
     Setup,
+    Share,
+    ShareToken,
     Window,
 )
 
@@ -275,6 +277,29 @@ class AttachmentStore(Protocol):
 
     async def purge_waiting(self, before: datetime) -> int:
         """Delete what was attached before then and never sent."""
+
+
+class ShareStore(Protocol):
+    """Conversations that anybody with a link may read, as they were when they were shared; each has at most one.
+
+    A link leads nowhere while its conversation is deleted, and no longer exists once a message that it shows is. All
+    methods raise `StoreUnavailable` when the database fails.
+    """
+
+    async def share(self, owner: ReaderId, conversation_id: ConversationId) -> Share:
+        """Share the showing branch as it is now; a link that there is already shows that from now on.
+
+        Raises `ConversationNotFound`, and `TurnRunning` while a reply is being written.
+        """
+
+    async def find(self, owner: ReaderId, conversation_id: ConversationId) -> Share | None:
+        """Tell whether a conversation is shared. Raises `ConversationNotFound`."""
+
+    async def take_back(self, owner: ReaderId, conversation_id: ConversationId) -> None:
+        """Have the link lead nowhere for ever. Raises `ConversationNotFound`."""
+
+    async def conversation(self, token: ShareToken) -> tuple[Share, Conversation]:
+        """Give what a link shows, under the title that it had, whoever asks. Raises `ShareNotFound`."""
 
 
 class ImportStore(Protocol):

@@ -81,11 +81,16 @@ def joined(text: str, pieces: Sequence[Row[Any]]) -> str:
     return "".join(parts)
 
 
-async def with_branch(connection: AsyncConnection, row: Row[Any], window: Window = WHOLE) -> Conversation:
-    """Give the conversation of a row with the branch that ends at its head, or with what a window shows of that."""
+async def with_branch(
+    connection: AsyncConnection, row: Row[Any], window: Window = WHOLE, head: int | None = None
+) -> Conversation:
+    """Give the conversation of a row with its showing branch, or what a window shows of that.
+
+    With `head`, it is the branch that ends there.
+    """
     # The branch is found here: PostgreSQL, before it has statistics, plans the recursive query as quadratic work.
     parents = await parents_of(connection, row)
-    branch, siblings = branch_to(parents, row.head), children_of(parents)
+    branch, siblings = branch_to(parents, row.head if head is None else head), children_of(parents)
     cut = window.of(branch)
     shown = branch[cut]
     found = await messages_of(connection, row, shown)

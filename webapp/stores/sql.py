@@ -65,7 +65,7 @@ from webapp.stores.reading import (
     with_branch,
 )
 from webapp.stores.search import TITLE, keep_searchable
-from webapp.stores.tables import checkpoints, conversations, is_running, messages, search_texts
+from webapp.stores.tables import checkpoints, conversations, is_running, messages, search_texts, shares
 from webapp.stores.texts import request_key, title_from
 from webapp.stores.workshop import end_draft
 
@@ -376,6 +376,9 @@ class SqlStore:
         await connection.execute(update(messages).where(*of).values(deleted_at=self.database.now(), **nothing))
         found = (search_texts.c.conversation_id == row.id, search_texts.c.number.in_(numbers))
         await connection.execute(delete(search_texts).where(*found))
+        # A link that shows something of them leads nowhere now: whoever deletes something wants it to be gone.
+        shown = (shares.c.conversation_id == row.id, shares.c.head.in_(numbers))
+        await connection.execute(delete(shares).where(*shown))
         await drop_unused(connection, row.id)
 
     async def _touch(self, connection: AsyncConnection, changed: Sequence[ConversationId]) -> None:

@@ -188,6 +188,19 @@ attachments = Table(
     Index("ix_attachments_conversation_id", "conversation_id"),
 )
 
+shares = Table(
+    "shares",
+    metadata,
+    # What anybody with the link may read: the branch that ends at `head`, under the title that it had.
+    Column("conversation_id", StorableText, ForeignKey("conversations.id", ondelete="CASCADE")),
+    Column("token", StorableText, nullable=False),
+    Column("title", StorableText, nullable=False),
+    Column("head", Integer, nullable=False),
+    Column("shared_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("conversation_id"),
+    UniqueConstraint("token"),
+)
+
 drafts = Table(
     "drafts",
     metadata,
