@@ -156,6 +156,7 @@ def _routes() -> list[Route | WebSocketRoute]:
         Route("/theme", operations.choose_theme, methods=["POST"]),
         Route("/language", operations.choose_language, methods=["POST"]),
         Route("/manifest.webmanifest", operations.manifest, methods=["GET"]),
+        Route("/robots.txt", operations.robots, methods=["GET"]),
         Route("/model", operations.model, methods=["GET"]),
         Route("/image", operations.image, methods=["GET"]),
         Route("/styleguide", operations.styleguide, methods=["GET"]),

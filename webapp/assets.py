@@ -50,12 +50,21 @@ class Assets:
         for theme in THEMES:
             sheet = styles.replace(DARK, THEMES[theme]).replace(SCHEME, f"color-scheme: {SCHEMES[theme]};")
             named[f"style {theme}"] = _asset("rill", "css", "text/css; charset=utf-8", sheet.encode())
+        if logo.suffix.lower() == ".png":
+            named["icon"] = named["logo"]
+        elif brand.logo is None:
+            named["icon"] = _asset("icon", "png", LOGO_TYPES[".png"], (folder / "icon.png").read_bytes())
         self._named = named
         self._by_url_name = {asset.name: asset for asset in named.values()}
 
     def url_name(self, name: str) -> str:
-        """Give the hashed name of `htmx.js` or `logo`."""
+        """Give the hashed name of `htmx.js`, `logo` or `icon`."""
         return self._named[name].name
+
+    @property
+    def has_icon(self) -> bool:
+        """Whether there is a PNG to stand on a home screen: of an operator's logo that is an SVG, none can be made."""
+        return "icon" in self._named
 
     def style(self, theme: str) -> str:
         """Give the hashed name of a theme's style sheet."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.clients import LINES, ask, new_reader
 from tests.dom import Dom
@@ -78,6 +80,43 @@ async def test_the_page_can_be_installed(branded: RillServer) -> None:
         about = answer.json()
         icon = await reader.get(about["icons"][0]["src"])
 
+        assert len(about["icons"]) == 1
         assert answer.headers["content-type"] == "application/manifest+json"
         assert (about["name"], about["start_url"], about["display"]) == ("Ask <Acme>", "/", "standalone")
         assert icon.headers["content-type"] == about["icons"][0]["type"]
+
+
+async def test_it_has_a_picture_for_home_screens(server: RillServer) -> None:
+    async with new_reader(server) as reader:
+        (link,) = Dom((await reader.get("/")).text).document.select("link[rel=apple-touch-icon]")
+        icons = (await reader.get("/manifest.webmanifest")).json()["icons"]
+        pictures = [await reader.get(icon["src"]) for icon in icons]
+
+    assert [icon["purpose"] for icon in icons] == ["any", "maskable"]
+    assert [picture.headers["content-type"] for picture in pictures] == [icon["type"] for icon in icons]
+    assert str(link.attrs["href"]) == icons[1]["src"]
+    width, height = Image.open(BytesIO(pictures[1].content)).size
+    assert f"{width}x{height}" == icons[1]["sizes"]
+
+
+@pytest.mark.parametrize(("suffix", "found"), [("png", 1), ("webp", 0)])
+async def test_a_logo_is_that_picture_if_home_screens_can_show_it(
+    tmp_path: Path, upstream: ScriptedUpstream, suffix: str, found: int
+) -> None:
+    logo = tmp_path / f"logo.{suffix}"
+    Image.new("RGB", (64, 64), "red").save(logo)
+    settings = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "k", "RILL_LOGO": str(logo)}
+    async with rill_server(tmp_path, **settings) as server, new_reader(server) as reader:
+        links = Dom((await reader.get("/")).text).document.select("link[rel=apple-touch-icon]")
+        pictures = [await reader.get(str(link.attrs["href"])) for link in links]
+
+    assert [picture.content for picture in pictures] == [logo.read_bytes()] * found
+
+
+async def test_search_engines_learn_what_is_theirs_to_read(server: RillServer) -> None:
+    async with new_reader(server) as reader:
+        robots = (await reader.get("/robots.txt")).text
+        (about,) = Dom((await reader.get("/")).text).document.select("meta[name=description]")
+
+    assert robots.startswith("User-agent: *\nDisallow: /c/\n")
+    assert str(about.attrs["content"]).startswith("Ask Rill something")

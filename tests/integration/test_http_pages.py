@@ -156,7 +156,7 @@ def static_paths(page: str) -> list[str]:
 
 async def test_static_files_are_kept_for_ever_under_the_name_of_their_content(reader: httpx.AsyncClient) -> None:
     paths = static_paths((await reader.get("/")).text)
-    assert len(paths) == 3
+    assert len(paths) == 4
     for path in paths:
         assert re.search(r"\.[0-9a-f]{12}\.(css|js|svg)$", path)
         answer = await reader.get(path)

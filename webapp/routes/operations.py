@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.websockets import WebSocket
 
 from webapp import errors
+from webapp.assets import Assets
 from webapp.branding import LIGHT_PAPERS
 from webapp.domain import Message, Role, TurnState
 from webapp.negotiation import LANGUAGE_COOKIE, read_language
@@ -89,7 +90,9 @@ def _chosen(request: Request, fields: Mapping[str, object], cookie: str, value: 
 async def manifest(request: Request) -> Response:
     """`GET /manifest.webmanifest`: what a browser needs to install the page like an app."""
     found, base = services(request), asking_page(request).base
-    icon = {"src": f"{base}/static/{found.assets.url_name('logo')}", "sizes": "any"}
+    icons = [_icon(base, found.assets, "logo", "any", "any")]
+    if found.brand.logo is None:
+        icons.append(_icon(base, found.assets, "icon", "512x512", "maskable"))
     about = {
         "name": found.brand.name,
         "short_name": found.brand.name,
@@ -98,9 +101,19 @@ async def manifest(request: Request) -> Response:
         "display": "standalone",
         "background_color": LIGHT_PAPERS[0],
         "theme_color": LIGHT_PAPERS[0],
-        "icons": [{**icon, "type": found.assets.media_type("logo"), "purpose": "any"}],
+        "icons": icons,
     }
     return JSONResponse(about, media_type="application/manifest+json")
+
+
+def _icon(base: str, assets: Assets, name: str, sizes: str, purpose: str) -> dict[str, str]:
+    src = f"{base}/static/{assets.url_name(name)}"
+    return {"src": src, "sizes": sizes, "type": assets.media_type(name), "purpose": purpose}
+
+
+async def robots(request: Request) -> Response:
+    """`GET /robots.txt`: conversations are no search engine's. Shared ones can be fetched for previews."""
+    return PlainTextResponse("User-agent: *\nDisallow: /c/\nDisallow: /search\nDisallow: /archive\n")
 
 
 async def image(request: Request) -> Response:
