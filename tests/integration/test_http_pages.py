@@ -158,7 +158,7 @@ async def test_static_files_are_kept_for_ever_under_the_name_of_their_content(re
     paths = static_paths((await reader.get("/")).text)
     assert len(paths) == 4
     for path in paths:
-        assert re.search(r"\.[0-9a-f]{12}\.(css|js|svg)$", path)
+        assert re.search(r"\.[0-9a-f]{12}\.(css|js|svg|png)$", path)
         answer = await reader.get(path)
 
         assert answer.status_code == 200
