@@ -159,7 +159,8 @@ class Page:
     def content_security_policy(self) -> str:
         """The policy that lets this page reach exactly its own addresses."""
         paths = [self.messages_url, self.draft_url, self.attachments_url, self.detach_url]
-        paths += [self.model_url, self.list_url, self.actions_url]
+        # The last is for those who judge pages from within them: Lighthouse reads it under the page's own policy.
+        paths += [self.model_url, self.list_url, self.actions_url, f"{self.base}/robots.txt"]
         if self.conversation_id is not None:
             forms = [self.stop_url, self.retry_url, self.continue_url, self.branch_url]
             forms += [self.rating_url, self.delete_url]

@@ -118,5 +118,5 @@ async def test_search_engines_learn_what_is_theirs_to_read(server: RillServer) -
         robots = (await reader.get("/robots.txt")).text
         (about,) = Dom((await reader.get("/")).text).document.select("meta[name=description]")
 
-    assert robots.startswith("User-agent: *\nDisallow: /c/\n")
+    assert robots.startswith("User-agent: *\nDisallow: /search\n")
     assert str(about.attrs["content"]).startswith("Ask Rill something")

@@ -100,7 +100,7 @@ async def test_a_pages_policy_allows_exactly_its_own_addresses(
     assert sorted(policy.pop("connect-src")) == sorted(
         [
             *(f"{here}{path}{route}" for route in routes),
-            *(f"{here}/{name}" for name in ("model", "conversations", "conversations/actions")),
+            *(f"{here}/{name}" for name in ("model", "conversations", "conversations/actions", "robots.txt")),
             f"{sockets}{path}/stream",
         ]
     )

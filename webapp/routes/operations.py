@@ -112,8 +112,8 @@ def _icon(base: str, assets: Assets, name: str, sizes: str, purpose: str) -> dic
 
 
 async def robots(request: Request) -> Response:
-    """`GET /robots.txt`: conversations are no search engine's. Shared ones can be fetched for previews."""
-    return PlainTextResponse("User-agent: *\nDisallow: /c/\nDisallow: /search\nDisallow: /archive\n")
+    """`GET /robots.txt`: what has nothing in it for a search engine. Conversations are not found without a cookie."""
+    return PlainTextResponse("User-agent: *\nDisallow: /search\nDisallow: /archive\nDisallow: /assistants\n")
 
 
 async def image(request: Request) -> Response:
