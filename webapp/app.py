@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import Route, WebSocketRoute
 
 from webapp import errors
 from webapp.assets import Assets
@@ -20,7 +20,8 @@ from webapp.attachments import Attachments
 from webapp.branding import Brand
 from webapp.brokers.memory import MemoryBroker
 from webapp.compression import PageCompression
-from webapp.domain import ModelState
+from webapp.domain import Conversation, Message, ModelState
+from webapp.embeds import Embeds
 from webapp.exports import Exports
 from webapp.images import Images
 from webapp.imports import Imports
@@ -29,20 +30,11 @@ from webapp.model_choice import choose_provider
 from webapp.negotiation import Negotiation
 from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
+from webapp.quotas import Quotas
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
-from webapp.routes import (
-    answers,
-    attachments,
-    conversations,
-    exports,
-    lists,
-    messages,
-    operations,
-    setups,
-    shares,
-    turns,
-)
+from webapp.routes import answers
+from webapp.routes.table import routes
 from webapp.running import TurnLimits
 from webapp.security import Guard, load_secret
 from webapp.services import Services
@@ -56,6 +48,7 @@ from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
 from webapp.titles import Titles
 from webapp.turns import SILENT_TURN_SECONDS, Turns
+from webapp.visits import Visits
 
 log = structlog.get_logger()
 
@@ -74,9 +67,10 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
     settings = settings or read()
     provider = FunctionProvider(reply) if reply is not None else None
     offer, brand = read_offer(settings.rill_assistants), _brand(settings)
+    embeds = Embeds(settings.embeds_path, offer)
     secret = settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
     return Starlette(
-        routes=_routes(),
+        routes=routes(),
         middleware=[
             Middleware(
                 Guard,
@@ -95,7 +89,7 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
             ClientDisconnect: answers.left,
             Exception: answers.failed,
         },
-        lifespan=_lifespan(settings, secret, provider, offer, brand),
+        lifespan=_lifespan(settings, secret, provider, offer, brand, embeds),
     )
 
 
@@ -107,65 +101,6 @@ def _brand(settings: Settings) -> Brand:
     return brand
 
 
-def _routes() -> list[Route | WebSocketRoute]:
-    return [
-        Route("/", conversations.new, methods=["GET"]),
-        Route("/messages", messages.create_first, methods=["POST"]),
-        Route("/conversations", lists.older, methods=["GET"]),
-        Route("/conversations", lists.change, methods=["POST"]),
-        Route("/conversations/actions", lists.actions, methods=["GET"]),
-        Route("/attachments", attachments.attach, methods=["POST"]),
-        Route("/attachments/drop", attachments.detach, methods=["POST"]),
-        Route("/draft", setups.keep_draft, methods=["POST"]),
-        Route("/assistants", setups.assistants, methods=["GET"]),
-        Route("/assistants", setups.change_assistant, methods=["POST"]),
-        Route("/assistants/new", setups.new_assistant, methods=["GET"]),
-        Route("/assistants/{assistant_id}", setups.edit_assistant, methods=["GET"]),
-        Route("/archive", lists.archive, methods=["GET"]),
-        Route("/export", exports.everything, methods=["GET"]),
-        Route("/import", exports.bring, methods=["POST"]),
-        Route("/search", lists.search, methods=["GET"]),
-        WebSocketRoute("/stream", conversations.socket),
-        Route("/c/{conversation_id}", conversations.show, methods=["GET"]),
-        Route("/c/{conversation_id}/export", exports.conversation, methods=["GET"]),
-        Route("/c/{conversation_id}/share", shares.show, methods=["GET"]),
-        Route("/c/{conversation_id}/share", shares.share, methods=["POST"]),
-        Route("/c/{conversation_id}/share", shares.take_back, methods=["DELETE"]),
-        Route("/c/{conversation_id}/share/end", shares.take_back, methods=["POST"]),
-        Route("/s/{token}", shares.read, methods=["GET"]),
-        Route("/c/{conversation_id}/newer", lists.newer_neighbour, methods=["GET"]),
-        Route("/c/{conversation_id}/older", lists.older_neighbour, methods=["GET"]),
-        Route("/c/{conversation_id}/messages", conversations.messages, methods=["GET"]),
-        Route("/c/{conversation_id}/messages", messages.create, methods=["POST"]),
-        Route("/c/{conversation_id}/messages/delete", messages.delete, methods=["POST"]),
-        Route("/c/{conversation_id}/attachments", attachments.attach, methods=["POST"]),
-        Route("/c/{conversation_id}/attachments/drop", attachments.detach, methods=["POST"]),
-        Route("/c/{conversation_id}/draft", setups.keep_draft, methods=["POST"]),
-        Route("/c/{conversation_id}/setup", setups.show, methods=["GET"]),
-        Route("/c/{conversation_id}/setup", setups.change, methods=["POST"]),
-        Route("/c/{conversation_id}/rating", messages.rate, methods=["POST"]),
-        Route("/c/{conversation_id}/stream", conversations.stream, methods=["GET"]),
-        WebSocketRoute("/c/{conversation_id}/stream", conversations.socket),
-        Route("/c/{conversation_id}/fallback", conversations.fallback, methods=["GET"]),
-        Route("/c/{conversation_id}/turn", turns.stop, methods=["DELETE"]),
-        Route("/c/{conversation_id}/turn/stop", turns.stop, methods=["POST"]),
-        Route("/c/{conversation_id}/turn/retry", turns.retry, methods=["POST"]),
-        Route("/c/{conversation_id}/turn/continue", turns.go_on, methods=["POST"]),
-        Route("/c/{conversation_id}/branch", turns.show_branch, methods=["POST"]),
-        WebSocketRoute("/chat", operations.tutorial),
-        Route("/theme", operations.choose_theme, methods=["POST"]),
-        Route("/language", operations.choose_language, methods=["POST"]),
-        Route("/manifest.webmanifest", operations.manifest, methods=["GET"]),
-        Route("/robots.txt", operations.robots, methods=["GET"]),
-        Route("/model", operations.model, methods=["GET"]),
-        Route("/image", operations.image, methods=["GET"]),
-        Route("/styleguide", operations.styleguide, methods=["GET"]),
-        Route("/healthz", operations.healthz, methods=["GET"]),
-        Route("/readyz", operations.readyz, methods=["GET"]),
-        Route("/static/{name}", operations.static, methods=["GET"]),
-    ]
-
-
 def _folder(name: str) -> Path:
     """Find `templates` or `static`: inside the package when installed, beside it in a checkout."""
     package = Path(__file__).parent
@@ -173,7 +108,7 @@ def _folder(name: str) -> Path:
 
 
 def _lifespan(
-    settings: Settings, secret: str, provider: Provider | None, offer: Offer, brand: Brand
+    settings: Settings, secret: str, provider: Provider | None, offer: Offer, brand: Brand, embeds: Embeds
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
@@ -199,18 +134,19 @@ def _lifespan(
             stack.push_async_callback(replies.close)
             broker = MemoryBroker()
             workshop = SqlWorkshop(store.database)
-            reader_lists = Lists(SqlCatalog(store.database), workshop, broker)
+            reader_lists = Lists(SqlCatalog(store.database), workshop, broker, embeds.lifetimes)
             stack.push_async_callback(reader_lists.close)
             await reader_lists.open()
             titles = Titles(chosen, reader_lists)
             stack.push_async_callback(titles.close)
+            quotas = Quotas()
             attached = Attachments(SqlAttachments(store.database))
             stack.push_async_callback(attached.close)
             await attached.open()
             running = Turns(
                 *(store, broker, chosen, renderer, replies, _limits(settings), attached),
                 system=settings.rill_system_prompt,
-                on_end=titles.begin if settings.rill_titles else None,
+                on_end=partial(_on_end, embeds, quotas, titles if settings.rill_titles else None),
             )
             await running.open(silent_seconds=0 if store.is_embedded else SILENT_TURN_SECONDS)
             stack.push_async_callback(running.close, settings.rill_shutdown_grace_seconds)
@@ -230,6 +166,9 @@ def _lifespan(
                 Exports(store, reader_lists.catalog),
                 Imports(SqlImports(store.database), are_own_allowed=settings.rill_own_setups),
                 SqlShares(store.database),
+                embeds,
+                Visits(secret, embeds),
+                quotas,
                 brand,
                 Assets(_folder("static"), brand),
             )
@@ -237,6 +176,14 @@ def _lifespan(
             yield
 
     return lifespan
+
+
+def _on_end(embeds: Embeds, quotas: Quotas, titles: Titles | None, conversation: Conversation, reply: Message) -> None:
+    """Count a reply where there are limits; give its conversation a title where a list shows that."""
+    if (embed := embeds.of(conversation.owner)) is not None:
+        quotas.count(embed, (reply.measures.prompt_tokens or 0) + (reply.measures.reply_tokens or 0))
+    elif titles is not None:
+        titles.begin(conversation, reply)
 
 
 def _limits(settings: Settings) -> TurnLimits:

@@ -18,6 +18,8 @@ LIGHT_PAPERS = ("#fbfbf9", "#f1f1ed")
 """`--paper` and `--sunken` of static/css/10-tokens.css; a test compares."""
 DARK_PAPERS = ("#15191a", "#1d2324")
 """`--paper` and `--raised` of the dark scheme."""
+ACCENT = "#0f6e6b"
+"""`--accent` of the light scheme."""
 TINT = 0.13
 LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 MAX_LOGO_BYTES = 200_000
@@ -49,14 +51,24 @@ class Brand:
                 f"RILL_LOGO: {self.logo} has more than {MAX_LOGO_BYTES // 1000} KB; readers load it first."
             )
 
+    @property
+    def button_colors(self) -> tuple[str, str]:
+        """Give the colours of a button and of the words on it, on pages of which nothing is known."""
+        accent = readable(self.accent or ACCENT, LIGHT_PAPERS, is_lighter=False)
+        return accent, _on(accent)
+
     def colors(self, *, is_dark: bool) -> str:
         """Give the custom properties of a colour scheme that the accent changes, as CSS; there has to be an accent."""
         papers = DARK_PAPERS if is_dark else LIGHT_PAPERS
         accent = readable(self.accent, papers, is_lighter=is_dark)
         paper = _rgb(papers[0])
         tint = tuple(part * TINT + of * (1 - TINT) for part, of in zip(_rgb(accent), paper, strict=True))
-        on_accent = max(("#ffffff", "#10100f"), key=lambda color: contrast(color, accent))
-        return f"--accent: {accent}; --on-accent: {on_accent}; --tint: {_hex((tint[0], tint[1], tint[2]))};"
+        return f"--accent: {accent}; --on-accent: {_on(accent)}; --tint: {_hex((tint[0], tint[1], tint[2]))};"
+
+
+def _on(color: str) -> str:
+    """Give the colour of words on another one."""
+    return max(("#ffffff", "#10100f"), key=lambda words: contrast(words, color))
 
 
 def readable(color: str, papers: tuple[str, ...], *, is_lighter: bool) -> str:

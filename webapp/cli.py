@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from webapp import errors, logs
 from webapp.app import create_app
 from webapp.domain import Model, ModelKind, ModelState, RatedReply
+from webapp.embed_commands import embed
 from webapp.model_choice import choose_provider
 from webapp.providers import ChatMessage
 from webapp.server import allow_open_files, configuration, settle_memory, share_the_interpreter
@@ -31,6 +32,9 @@ _STORE_ADVICE = "Check RILL_DATABASE_URL and RILL_DATA_DIR."
 @click.version_option(package_name="rill", message="Rill %(version)s")
 def main() -> None:
     """Streaming AI chat that is just HTML. Settings come from the environment and .env; the README lists them."""
+
+
+main.add_command(embed)
 
 
 @main.command()

@@ -6,7 +6,10 @@
     |   |-- MessageNotFound
     |   |-- AssistantNotFound
     |   |-- AttachmentNotFound
-    |   `-- ShareNotFound
+    |   |-- ShareNotFound
+    |   `-- EmbedNotFound
+    |-- VisitEnded                    403
+    |-- QuotaReached                  429
     |-- MethodNotAllowed              405
     |-- PromptRefused                 422
     |   |-- PromptEmpty
@@ -40,7 +43,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from webapp.languages import N_, number
+from webapp.languages import N_, ngettext, number
 from webapp.languages import gettext as _
 
 
@@ -94,6 +97,40 @@ class ShareNotFound(NotFound):
 
     cause = "share_not_found"
     sentence = N_("This link leads nowhere any more. Whoever shared the conversation can make a new one.")
+
+
+class EmbedNotFound(NotFound):
+    """No such embed, or one that rests, or a token that nobody made here."""
+
+    cause = "embed_not_found"
+    sentence = N_("There is no chat here at the moment.")
+
+
+class VisitEnded(RillError):
+    """The token in the addresses of an embedded page is no longer good."""
+
+    status = 403
+    cause = "visit_ended"
+    sentence = N_("This chat was left alone for a day and has ended.")
+
+
+class QuotaReached(RillError):
+    """An operator's limit for an embed; the reader is told when it is over."""
+
+    status = 429
+    cause = "quota_reached"
+    sentence = N_("There is a lot to answer here at the moment. Try again when your last reply is there.")
+
+    def __init__(self, minutes: int | None = None) -> None:
+        told = None
+        if minutes is not None:
+            told = ngettext(
+                "No more can be asked here at the moment. Try again in %(count)s minute.",
+                "No more can be asked here at the moment. Try again in %(count)s minutes.",
+                minutes,
+            )
+        super().__init__(told)
+        self.minutes = minutes
 
 
 class MethodNotAllowed(RillError):

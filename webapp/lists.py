@@ -6,6 +6,7 @@ Whatever changes a list is announced to all open pages of that reader (see `weba
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -32,10 +33,19 @@ PURGE_SECONDS = 60.0
 
 
 class Lists:
-    """Reads and changes the lists of all readers. Methods raise as those of `Catalog` do."""
+    """Reads and changes the lists of all readers. Methods raise as those of `Catalog` do.
 
-    def __init__(self, catalog: Catalog, workshop: Workshop, broker: Broker) -> None:
-        self.catalog, self._workshop, self._broker = catalog, workshop, broker
+    `lifetimes` tells how long conversations are kept, by what their owners' ids begin with; all others are for ever.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        workshop: Workshop,
+        broker: Broker,
+        lifetimes: Callable[[], Mapping[str, timedelta]] = dict,
+    ) -> None:
+        self.catalog, self._workshop, self._broker, self._lifetimes = catalog, workshop, broker, lifetimes
         self._purger: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -96,6 +106,8 @@ class Lists:
                 now = datetime.now(UTC)
                 gone = await self.catalog.purge(now - timedelta(seconds=UNDO_SECONDS))
                 await self._workshop.purge_drafts(now - timedelta(days=DRAFT_DAYS))
+                for owners, lifetime in self._lifetimes().items():
+                    gone += await self.catalog.expire(owners, now - lifetime)
             except errors.StoreUnavailable as error:
                 log.warning("conversations.not_purged", detail=error.detail)
             else:

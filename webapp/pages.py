@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from webapp.domain import ConversationId, ReaderId, RequestId
+from webapp.embeds import Embed
 from webapp.security import content_security_policy, page_nonce
 
 
@@ -29,6 +30,7 @@ class Page:
     `name` is random; `since` is the number of the last message that the page shows as settled, `switches` how often
     another branch of the conversation had been shown before, `listed` the version of the reader's list that it shows;
     what asks without one is no page, and follows no list. `theme` is the one that its reader chose, "light" or "dark".
+    A page in another site's has an `embed`, and shows no list. Static files are at `static_url`, for all pages alike.
     """
 
     base: str
@@ -40,6 +42,8 @@ class Page:
     switches: int = 0
     listed: int | None = None
     theme: str = ""
+    embed: Embed | None = None
+    static_url: str = "/static"
 
     @classmethod
     def make(
@@ -55,10 +59,22 @@ class Page:
         switches: int = 0,
         listed: int | None = None,
         theme: str = "",
+        embed: Embed | None = None,
+        static_url: str = "/static",
     ) -> Page:
         name = name or secrets.token_urlsafe(12)
         return cls(
-            base, origin, name, page_nonce(secret, reader, name), conversation_id, since, switches, listed, theme
+            base,
+            origin,
+            name,
+            page_nonce(secret, reader, name),
+            conversation_id,
+            since,
+            switches,
+            listed,
+            theme,
+            embed,
+            static_url,
         )
 
     @property
@@ -159,6 +175,7 @@ class Page:
     def content_security_policy(self) -> str:
         """The policy that lets this page reach exactly its own addresses."""
         paths = [self.messages_url, self.draft_url, self.attachments_url, self.detach_url]
+        ancestors = ("'self'", *(self.embed.origins if self.embed else ()))
         # The last is for those who judge pages from within them: Lighthouse reads it under the page's own policy.
         paths += [self.model_url, self.list_url, self.actions_url, f"{self.base}/robots.txt"]
         if self.conversation_id is not None:
@@ -167,7 +184,7 @@ class Page:
             paths += [self._stream_path, f"{self.conversation_url}/fallback", *forms]
         urls = [self.origin + path for path in paths]
         urls.append(f"ws{self.origin.removeprefix('http')}{self._stream_path}")
-        return content_security_policy(self.nonce, urls)
+        return content_security_policy(self.nonce, urls, ancestors)
 
     @property
     def _stream_path(self) -> str:
@@ -175,5 +192,5 @@ class Page:
 
     @property
     def _cursor(self) -> str:
-        cursor = {"page": self.name, "since": self.since, "switches": self.switches, "listed": self.listed or 0}
-        return urlencode(cursor)
+        cursor = {"page": self.name, "since": self.since, "switches": self.switches}
+        return urlencode(cursor if self.embed else {**cursor, "listed": self.listed or 0})

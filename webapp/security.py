@@ -9,8 +9,8 @@ import re
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -40,10 +40,11 @@ DEFAULT_HEADERS = {
 }
 """What every answer carries that does not say otherwise itself."""
 
-READING_POLICY = (
+_READING = (
     "default-src 'none'; style-src 'self'; img-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; frame-ancestors"
 )
+READING_POLICY = f"{_READING} 'none'"
 """For a page that is only read: no script, no form, no frame."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
@@ -55,21 +56,28 @@ def load_secret(folder: Path) -> str:
     path = folder / "secret"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not path.exists():
-        _create(path, secrets.token_hex(32))
+        with _draft(path, secrets.token_hex(32)) as draft, suppress(FileExistsError):
+            os.link(draft, path)  # Of several processes at once, the first one's file stays.
     return path.read_text().strip()
 
 
-def _create(path: Path, text: str) -> None:
-    """Write a private file whole or not at all; of several processes at once, the first one's file stays."""
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all, in the place of the one that is there."""
+    with _draft(path, text) as draft:
+        draft.replace(path)
+
+
+@contextmanager
+def _draft(path: Path, text: str) -> Iterator[Path]:
+    """Write a private file beside another, for as long as it takes to put it there."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
     try:
-        with suppress(FileExistsError):
-            os.link(draft, path)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        yield draft
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
 
 
 def page_nonce(secret: str, reader: ReaderId, page: str) -> str:
@@ -81,8 +89,11 @@ def page_nonce(secret: str, reader: ReaderId, page: str) -> str:
     return urlsafe_b64encode(digest[:18]).decode()
 
 
-def content_security_policy(nonce: str, connections: Iterable[str]) -> str:
-    """Give the policy of one page. `connections` are the exact URLs that it may fetch from or open sockets to."""
+def content_security_policy(nonce: str, connections: Iterable[str], ancestors: Iterable[str] = ("'self'",)) -> str:
+    """Give the policy of one page.
+
+    `connections` are the exact URLs that it may fetch from or open sockets to, `ancestors` those who may frame it.
+    """
     allowed = " ".join(connections) or "'none'"
     return "; ".join(
         [
@@ -94,11 +105,16 @@ def content_security_policy(nonce: str, connections: Iterable[str]) -> str:
             f"connect-src {allowed}",
             "form-action 'self'",
             "base-uri 'none'",
-            "frame-ancestors 'self'",
+            f"frame-ancestors {' '.join(ancestors)}",
             "require-trusted-types-for 'script'",
             "trusted-types htmx",
         ]
     )
+
+
+def framed_policy(ancestors: Iterable[str]) -> str:
+    """Give the policy of a page that is only read, in frames of these origins."""
+    return " ".join([_READING, "'self'", *ancestors])
 
 
 def is_host_allowed(host: str, allowed: Iterable[str]) -> bool:
@@ -162,7 +178,9 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
-                self._add_headers(message, scope, cookie_for if state.get("is_reader_known") else None)
+                # In other sites' pages browsers keep no cookies, and need none (see `webapp.visits`).
+                is_cookie_due = state.get("is_reader_known") and not state.get("is_embedded")
+                self._add_headers(message, scope, cookie_for if is_cookie_due else None)
             await send(message)
 
         refusal = self._refusal(scope, headers)

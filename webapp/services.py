@@ -12,17 +12,20 @@ from webapp.assistants import Assistants
 from webapp.attachments import Attachments
 from webapp.branding import Brand
 from webapp.domain import ConversationId, ReaderId
+from webapp.embeds import Embed, Embeds
 from webapp.exports import Exports
 from webapp.images import Images
 from webapp.imports import Imports
 from webapp.lists import Lists
 from webapp.pages import Page
 from webapp.providers import Provider
+from webapp.quotas import Quotas
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.settings import Settings
 from webapp.stores import ShareStore, Store, Workshop
 from webapp.turns import Turns
+from webapp.visits import Visit, Visits
 
 SCRIPTS_COOKIE = "rill_scripts"
 """Says "off" for a browser that was seen to run no scripts; its pages stream a running reply in themselves."""
@@ -48,8 +51,16 @@ class Services:
     exports: Exports
     imports: Imports
     shares: ShareStore
+    embeds: Embeds
+    visits: Visits
+    quotas: Quotas
     brand: Brand
     assets: Assets
+
+    def admit(self, embed: Embed | None, owner: ReaderId) -> None:
+        """Count a turn that is about to begin, if there are limits to that. Raises `QuotaReached`."""
+        if embed is not None:
+            self.quotas.take(embed, owner, self.turns.count_running)
 
 
 def services(connection: HTTPConnection) -> Services:
@@ -61,7 +72,7 @@ def services(connection: HTTPConnection) -> Services:
 
 
 def reader(connection: HTTPConnection) -> ReaderId:
-    """Who asks; the `Guard` has read it from the cookie, or minted it and will now set the cookie."""
+    """Who asks: a visitor of an embed, or whom the `Guard` read from the cookie, or minted, and will now give one."""
     connection.state.is_reader_known = True
     return ReaderId(connection.state.reader)
 
@@ -75,6 +86,12 @@ def origin(connection: HTTPConnection) -> str:
     """Give the scheme, host and port that the app was asked at."""
     scheme = {"ws": "http", "wss": "https"}.get(connection.url.scheme, connection.url.scheme)
     return f"{scheme}://{connection.headers['host']}"
+
+
+def embed_of(connection: HTTPConnection) -> Embed | None:
+    """Give the embed that a page of another site's shows, `None` on a page of our own."""
+    visit: Visit | None = getattr(connection.state, "visit", None)
+    return visit.embed if visit else None
 
 
 def new_page(
@@ -114,6 +131,8 @@ def _page(
     switches: int,
     listed: int | None,
 ) -> Page:
+    embed = embed_of(connection)
+    outside = connection.scope.get("app_root_path", base(connection))
     return Page.make(
         base=base(connection),
         origin=origin(connection),
@@ -124,7 +143,9 @@ def _page(
         since=since,
         switches=switches,
         listed=listed,
-        theme=read_theme(connection.cookies.get(THEME_COOKIE)),
+        theme=embed.theme if embed else read_theme(connection.cookies.get(THEME_COOKIE)),
+        embed=embed,
+        static_url=f"{outside}/static",
     )
 
 

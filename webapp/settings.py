@@ -46,6 +46,11 @@ class Settings(BaseModel):
     rill_assistants: Path | None = Field(
         None, description="TOML file with assistants and starter questions; see docs/operating.md."
     )
+    rill_embeds: Path | None = Field(
+        None,
+        description="TOML file with chats for other pages, otherwise `embeds.toml` in the data folder; see "
+        "docs/embedding.md.",
+    )
     rill_own_setups: bool = Field(
         True,
         description="Readers may make assistants, and give their conversations a system prompt and parameters.",
@@ -154,11 +159,7 @@ class Settings(BaseModel):
     @field_validator("rill_allowed_origins")
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in origins:
-            parts = urlsplit(origin)
-            if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
-                raise ValueError(f"{origin!r} is no origin; write it like https://example.com")
-        return tuple(origin.rstrip("/").lower() for origin in origins)
+        return tuple(map(as_origin, origins))
 
     @field_validator("rill_secret")
     @classmethod
@@ -172,11 +173,23 @@ class Settings(BaseModel):
         return self.rill_database_url or f"sqlite:///{self.rill_data_dir / 'rill.db'}"
 
     @property
+    def embeds_path(self) -> Path:
+        return self.rill_embeds or self.rill_data_dir / "embeds.toml"
+
+    @property
     def is_loopback(self) -> bool:
         try:
             return ip_address(self.rill_host).is_loopback
         except ValueError:
             return self.rill_host == "localhost"
+
+
+def as_origin(text: str) -> str:
+    """Give an origin as browsers send it. Raises `ValueError`."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
+        raise ValueError(f"{text!r} is no origin; write it like https://example.com")
+    return text.rstrip("/").lower()
 
 
 def read(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:

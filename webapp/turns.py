@@ -91,6 +91,11 @@ class Turns:
         self._much_written = asyncio.Event()
         self._is_ending = False
 
+    def count_running(self, owner_prefix: str) -> int:
+        """Count the replies that are being written here to readers whose ids begin so."""
+        owners = (turn.begun.conversation.owner for turn in self._running.values())
+        return sum(owner.startswith(owner_prefix) for owner in owners)
+
     @property
     def is_ending(self) -> bool:
         """Whether new turns are refused, because the server was told to stop."""

@@ -170,6 +170,21 @@ class TestShelves:
         assert len((await store.conversation(ADA, one)).messages) == 2
         assert ids(await catalog.page(ADA, RECENT, 50)) == [one]
 
+    async def test_what_certain_owners_left_alone_expires(self, store: Store, catalog: Catalog, clock: Clock) -> None:
+        theirs, other, alike = (ReaderId(name) for name in ("embed:a_:1", "embed:ab:1", "embed:a"))
+        for owner in (theirs, other, alike):
+            await finish(store, await begin(store, owner=owner))
+        clock.advance(10)
+        fresh = await begin(store, owner=theirs, number=2)
+        await finish(store, fresh)
+        running = await begin(store, owner=ReaderId("embed:a_:2"))
+
+        assert await catalog.expire("embed:a_:", clock.advance(-5)) == 1
+        assert await catalog.expire("embed:a_:", clock.advance(100)) == 1
+
+        for owner, left in ((theirs, 0), (other, 1), (alike, 1), (running.conversation.owner, 1)):
+            assert len(await catalog.page(owner, RECENT, 50)) == left
+
     async def test_it_can_be_restored_until_it_is_purged(self, store: Store, catalog: Catalog, clock: Clock) -> None:
         kept, gone, later = await several(store, clock, 3)
         await catalog.delete(ADA, gone)

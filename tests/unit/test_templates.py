@@ -44,10 +44,12 @@ from webapp.domain import (
     TurnState,
     WaitChunk,
 )
+from webapp.embeds import Embed
 from webapp.ids import content, place_after
 from webapp.markdown import MarkdownStream, Op, render
 from webapp.pages import Page
 from webapp.rendering import SPLIT, Parts, Renderer
+from webapp.snippets import snippets
 from webapp.transports.view import SETUP_FIELDS, Welcome
 
 FOLDER = ROOT / "templates"
@@ -117,8 +119,9 @@ IMAGE = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.IMAGE, "image/
 TEXT = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.TEXT, "text/plain", 10)
 ASSISTANT = Assistant(AssistantId(HOSTILE), HOSTILE, HOSTILE, HOSTILE, starters=(HOSTILE,))
 LISTED = ListedConversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW)
+EMBED = Embed.model_validate({"name": "support", "origins": ["https://host.example"], "title": HOSTILE[:60]})
 SAMPLES: dict[str, list[Any]] = {
-    "page": [page("c" * 22), page(None)],
+    "page": [page("c" * 22), page(None), replace(page("c" * 22), embed=EMBED), replace(page(None), embed=EMBED)],
     "model": models(),
     "notice": [HOSTILE, ""],
     "request_id": [RequestId("request")],
@@ -176,6 +179,9 @@ SAMPLES: dict[str, list[Any]] = {
     "status": [404],
     "explanation": [HOSTILE],
     "style": [Markup("<!-- a style sheet -->")],
+    "embed": [EMBED],
+    "snippets": [snippets("http://localhost:8000/embed/x", HOSTILE, "#000000", "#ffffff")],
+    "origins": [("https://host.example",), ()],
     "share": [Share(ShareToken("s" * 22), LISTED.id, HOSTILE, NOW), None],
     "url": ["http://localhost:8000/s/x", None],
     "base": ["", "/below"],
@@ -260,7 +266,8 @@ def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
         assert "<script>x" not in html
         assert "<hx-partial id=live>" not in html
         for element in elements(html):
-            assert element.tag not in {"iframe", "style"}
+            assert element.tag != "style"
+            assert element.tag != "iframe" or name in {"pages/frame.html", "pages/embed_preview.html"}
             assert element.tag != "img" or str(element.attrs["src"]).startswith(("?attachment=", "/static/"))
             assert not [found for found in element.attrs if found.startswith("on")]
             assert element.tag != "script" or element.attrs.get("nonce")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 
 from starlette.requests import Request
@@ -11,11 +12,11 @@ from starlette.websockets import WebSocket
 from webapp.domain import (
     NOTHING,
     PAGE_OF_MESSAGES,
+    AssistantId,
     ConversationId,
     Listing,
     Message,
     Position,
-    ReaderId,
     Role,
     Window,
 )
@@ -25,9 +26,9 @@ from webapp.pages import Page
 from webapp.prompts import SentPrompt, is_number, read_assistant_id, read_number
 from webapp.rendering import Parts
 from webapp.routes import answers, attachments
-from webapp.services import SCRIPTS_COOKIE, Services, asking_page, new_page, reader, services
+from webapp.services import SCRIPTS_COOKIE, asking_page, embed_of, new_page, reader, services
 from webapp.transports import html, sse
-from webapp.transports.view import Draft, Welcome, render_page, welcome
+from webapp.transports.view import Draft, Welcome, embedded_welcome, render_page, welcome
 from webapp.transports.websocket import PageSocket
 
 
@@ -37,12 +38,12 @@ async def new(request: Request) -> Response:
     `?with={id}` begins it with an assistant, and `?prompt=` with a text in its composer.
     """
     found, owner, query = services(request), reader(request), request.query_params
-    offered = await welcome(found, owner, read_assistant_id(query, "with"))
-    listing = await found.lists.listing(owner)
+    offered = await _welcome(request, read_assistant_id(query, "with"))
+    listing = await _listing(request)
     page = new_page(request, listed=listing.version)
     text = query["prompt"] if "prompt" in query else await found.workshop.draft(owner, None)
     draft = Draft(text, waiting=await found.attachments.store.waiting(owner, None))
-    deleted = query.get("deleted", "")[:64]
+    deleted = "" if embed_of(request) else query.get("deleted", "")[:64]
     body = render_page(found, page, listing, None, draft=draft, welcome=offered, deleted=deleted)
     return answers.html(page, body)
 
@@ -55,14 +56,20 @@ async def show(request: Request) -> Response:
     now = await snapshot(found.turns, owner, conversation_id, _window(request))
     if "raw" in request.query_params:
         return _raw(request, now)
-    if request.query_params.get("scripts") == "off":
-        return without_scripts(asking_page(request, conversation_id).conversation_url)
-    if now.conversation.running is not None and SCRIPTS_COOKIE in request.cookies:
+    is_scriptless = request.query_params.get("scripts") == "off"
+    if is_scriptless and not embed_of(request):
+        return without_scripts(request, asking_page(request, conversation_id).conversation_url)
+    if now.conversation.running is not None and (is_scriptless or SCRIPTS_COOKIE in request.cookies):
         page = _page_of(request, now, Listing())
         return html.page_response(found, owner, page, now.conversation.running.number)
-    listing = await found.lists.listing(owner)
+    listing = await _listing(request)
     page = _page_of(request, now, listing)
     return answers.html(page, render_page(found, page, listing, now, draft=await _draft(request, now)))
+
+
+async def _listing(request: Request) -> Listing:
+    """Give the beginning of the reader's list; none where no list shows."""
+    return Listing() if embed_of(request) else await services(request).lists.listing(reader(request))
 
 
 def _window(request: Request) -> Window:
@@ -117,20 +124,29 @@ async def show_refusal(
     """Answer a refused form with the page it came from: the sentence is on it, and what was written is kept."""
     found, owner = services(request), reader(request)
     now = await snapshot(found.turns, owner, conversation_id) if conversation_id else None
-    listing = await found.lists.listing(owner)
+    listing = await _listing(request)
     page = _page_of(request, now, listing)
     waiting = await found.attachments.store.waiting(owner, conversation_id)
     draft = Draft(sent.text, None if isinstance(error, NothingToEdit) else sent.edits, waiting)
-    offered = None if now else await _welcome_back(found, owner, sent)
+    offered = None if now else await _welcome_back(request, sent)
     body = render_page(found, page, listing, now, notice=error.sentence, draft=draft, welcome=offered)
     return answers.html(page, body, error.status)
 
 
-async def _welcome_back(found: Services, owner: ReaderId, sent: SentPrompt) -> Welcome:
+async def _welcome_back(request: Request, sent: SentPrompt) -> Welcome:
     """Offer what was chosen and written again; without the assistant, if that is no longer there."""
     with suppress(AssistantNotFound):
-        return await welcome(found, owner, sent.assistant, sent.written)
-    return await welcome(found, owner, None, sent.written)
+        return await _welcome(request, sent.assistant, sent.written)
+    return await _welcome(request, None, sent.written)
+
+
+async def _welcome(
+    request: Request, assistant_id: AssistantId | None, written: Mapping[str, object] | None = None
+) -> Welcome:
+    found, embed = services(request), embed_of(request)
+    if embed is not None:
+        return embedded_welcome(found, embed)
+    return await welcome(found, reader(request), assistant_id, written)
 
 
 async def messages(request: Request) -> Response:
@@ -154,8 +170,10 @@ async def _earlier(request: Request, page: Page) -> Response:
     return answers.fragments(request, page, found.renderer.render("fragments/earlier.html", page=page, parts=parts))
 
 
-def without_scripts(url: str) -> Response:
-    """Send a browser on to a page, and remember that it runs no scripts."""
+def without_scripts(request: Request, url: str) -> Response:
+    """Send a browser on to a page, and remember that it runs no scripts: by a cookie, where there are any."""
+    if embed_of(request):
+        return RedirectResponse(f"{url}?scripts=off", 303)
     response = RedirectResponse(url, 303)
     response.set_cookie(SCRIPTS_COOKIE, "off", httponly=True, samesite="lax", path="/")
     return response

@@ -14,7 +14,7 @@ from webapp.routes import answers
 from webapp.routes.attachments import take_files
 from webapp.routes.bodies import read_fields, read_fields_and_files
 from webapp.routes.conversations import show_refusal, without_scripts
-from webapp.services import asking_page, reader, services
+from webapp.services import asking_page, embed_of, reader, services
 from webapp.setups import read_setup
 from webapp.text import clean
 from webapp.transports import ndjson, sse
@@ -31,6 +31,7 @@ _REFUSALS = (
     errors.AttachmentRefused,
     errors.StoreUnavailable,
     errors.ServerEnding,
+    errors.QuotaReached,
 )
 """After these, a page without scripts shows what was written again, so that it can be sent once more."""
 
@@ -88,10 +89,11 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
     try:
         attached = [each.id for each in await take_files(request, conversation_id, files)]
         setup = await _setup(request, sent) if conversation_id is None else None
+        services(request).admit(embed_of(request), owner)
         begun = await services(request).turns.begin(
             *(owner, conversation_id, sent.text, sent.request_id),
             edits=sent.edits,
-            model=sent.model,
+            model=None if embed_of(request) else sent.model,
             setup=setup,
             attached=(*sent.attached, *attached),
         )
@@ -109,7 +111,9 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
 
 
 async def _setup(request: Request, sent: SentPrompt) -> Setup:
-    """Set a new conversation up: as an assistant, or as the reader wrote beside the prompt."""
+    """Set a new conversation up: as its embed is, as an assistant, or as the reader wrote beside the prompt."""
+    if (embed := embed_of(request)) is not None:
+        return services(request).embeds.setup(embed)
     assistants = services(request).assistants
     if sent.assistant is not None:
         return (await assistants.find(reader(request), sent.assistant)).setup
@@ -139,4 +143,4 @@ def _turn(request: Request, begun: BegunTurn) -> Response:
     if answers.wants_event_stream(request):
         return sse.turn_response(found, owner, page, begun)
     # A browser that runs scripts has sent this through htmx.
-    return without_scripts(page.conversation_url)
+    return without_scripts(request, page.conversation_url)

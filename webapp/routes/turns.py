@@ -12,7 +12,7 @@ from webapp.domain import ConversationId
 from webapp.prompts import read_model, read_number
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields
-from webapp.services import asking_page, reader, services
+from webapp.services import asking_page, embed_of, reader, services
 
 
 async def stop(request: Request) -> Response:
@@ -31,6 +31,8 @@ async def retry(request: Request) -> Response:
     fields = await read_fields(request)
     number, _, model = str(fields.get("reply-by", "")).partition(" ")
     reply = read_number({"reply": number} if model else fields, "reply")
+    services(request).admit(embed_of(request), reader(request))
+    model = "" if embed_of(request) else model
     await services(request).turns.retry(reader(request), _id(request), reply, model=read_model({"model": model}))
     return _done(request, _id(request))
 
@@ -38,6 +40,7 @@ async def retry(request: Request) -> Response:
 async def go_on(request: Request) -> Response:
     """`POST /c/{id}/turn/continue` with the `reply` to go on from: another reply that begins with its text."""
     number = read_number(await read_fields(request), "reply")
+    services(request).admit(embed_of(request), reader(request))
     await services(request).turns.retry(reader(request), _id(request), number, continues=True)
     return _done(request, _id(request))
 

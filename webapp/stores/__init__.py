@@ -215,6 +215,9 @@ class Catalog(Protocol):
     async def purge(self, deleted_before: datetime) -> int:
         """Delete for good what was deleted before then; give how many conversations that were."""
 
+    async def expire(self, owners: str, before: datetime) -> int:
+        """Delete for good what owners whose ids begin so last changed before then, but for running replies."""
+
     async def search(self, owner: ReaderId, query: str, limit: int, after: Place | None = None) -> Sequence[Hit]:
         """Give the conversations in which all of what is searched for was written, the latest changed first.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, Text, and_, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, bindparam, delete, exists, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from webapp.domain import ConversationId, Hit, ListedConversation, Listing, Place, ReaderId, TurnState
@@ -14,7 +14,7 @@ from webapp.errors import ConversationNotFound
 from webapp.stores import Shelf
 from webapp.stores.database import Database, to_its_end
 from webapp.stores.search import TITLE, has_words, keep_searchable
-from webapp.stores.tables import UTCDateTime, conversations, messages, search_texts
+from webapp.stores.tables import UTCDateTime, conversations, is_running, messages, search_texts
 from webapp.stores.words import SEARCHED_CHARS, terms_of
 
 c = conversations.c
@@ -112,6 +112,14 @@ class SqlCatalog:
     async def purge(self, deleted_before: datetime) -> int:
         async with self.database.writing() as connection:
             gone = delete(conversations).where(c.deleted_at.is_not(None), c.deleted_at < deleted_before)
+            return (await connection.execute(gone)).rowcount
+
+    @to_its_end
+    async def expire(self, owners: str, before: datetime) -> int:
+        is_theirs, is_over = c.owner.startswith(owners, autoescape=True), c.updated_at < before
+        is_answered = ~exists().where(messages.c.conversation_id == c.id, is_running)
+        async with self.database.writing() as connection:
+            gone = delete(conversations).where(is_theirs, is_over, is_answered)
             return (await connection.execute(gone)).rowcount
 
     @to_its_end

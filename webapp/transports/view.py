@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from webapp.domain import Assistant, AssistantId, Attachment, Listing, ListNews, Position, ReaderId, Setup, Window
+from webapp.embeds import Embed
 from webapp.feeds import RECENT, Beat, Item, ListCursor, Snapshot
 from webapp.pages import Page, new_request_id
 from webapp.rendering import Parts
@@ -29,13 +30,15 @@ class Draft:
 class Welcome:
     """What the page of a new conversation offers: assistants, or the one that was chosen, and first prompts.
 
-    `written` is what stands in the form for its setup; without one, readers may not set conversations up.
+    `written` is what stands in the form for its setup; without one, readers may not set conversations up. `greeting` is
+    an embed's own.
     """
 
     assistants: Sequence[Assistant] = ()
     assistant: Assistant | None = None
     starters: Sequence[str] = ()
     written: Mapping[str, str] | None = None
+    greeting: str = ""
 
 
 SETUP_FIELDS = ("system_prompt", "temperature", "max_tokens", "name", "icon", "model", "starters")
@@ -58,6 +61,11 @@ async def welcome(
     return Welcome((), assistant, assistant.starters)
 
 
+def embedded_welcome(services: Services, embed: Embed) -> Welcome:
+    """Say what a new conversation can begin with in an embed."""
+    return Welcome(starters=services.embeds.starters(embed), greeting=embed.greeting)
+
+
 def render_page(
     services: Services,
     page: Page,
@@ -78,7 +86,7 @@ def render_page(
     parts = Parts.after(snapshot.conversation, page.since) if snapshot else Parts()
     draft = draft or Draft()
     return services.renderer.render(
-        "pages/conversation.html",
+        "pages/embedded.html" if page.embed else "pages/conversation.html",
         page=page,
         listing=listing,
         now=datetime.now(UTC),
@@ -116,7 +124,7 @@ def window(page: Page) -> Window:
 
     A program that follows a feed is given the last messages.
     """
-    return RECENT if page.listed is None else replace(RECENT, since=page.since)
+    return RECENT if page.listed is None and page.embed is None else replace(RECENT, since=page.since)
 
 
 def list_cursor(services: Services, page: Page) -> ListCursor | None:

@@ -1,0 +1,364 @@
+"""A chat in pages of other sites: no cookie, its own readers, only where its operator lets it be."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.clients import LINES, Gated, ask, asking, new_reader, socket
+from tests.dom import Dom
+from tests.fakes import ROOT, RillServer, ScriptedUpstream, rill_server
+from webapp.embeds import Embed, Embeds
+from webapp.setups import Offer
+from webapp.visits import Visits
+
+HOST = "https://shop.example"
+FILE = f"""
+[support]
+origins = ["{HOST}", "http://127.0.0.1:5500"]
+title = "Shop support"
+system_prompt = "You work for a shop."
+model = "big"
+greeting = "What can we do for you?"
+starters = ["Where is my parcel?"]
+theme = "dark"
+
+[support.limits]
+visitor_prompts_per_hour = 3
+
+[other]
+origins = ["https://other.example"]
+
+[resting]
+enabled = false
+"""
+HTML = {"Accept": "text/html"}
+JSON = {"Accept": "application/json"}
+
+
+@pytest.fixture
+async def embedding(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[RillServer]:
+    (tmp_path / "embeds.toml").write_text(FILE)
+    settings = {"RILL_EMBEDS": str(tmp_path / "embeds.toml"), "RILL_MODELS": "small,big"}
+    async with rill_server(tmp_path, OPENAI_BASE_URL=upstream.base_url, OPENAI_API_KEY="k", **settings) as server:
+        yield server
+
+
+async def begin(visitor: httpx.AsyncClient, name: str = "support", **query: str) -> str:
+    """Begin a visit; give the path of its chat, such as `/e/TOKEN`."""
+    answer = await visitor.get(f"/embed/{name}", params=query)
+    assert answer.status_code == 303
+    return "/".join(answer.headers["location"].split("/")[:3])
+
+
+async def test_a_visitor_talks_without_a_cookie(embedding: RillServer, upstream: ScriptedUpstream) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        page = await visitor.get(f"{visit}/")
+        told = await ask(visitor, "Where is it?", visit)
+        shown = await visitor.get(told.path)
+
+        assert told.text
+        assert told.path.startswith(f"{visit}/c/")
+        assert "Where is it?" in shown.text
+        assert dict(visitor.cookies) == {}
+    dom = Dom(page.text).document
+    assert [heading.text for heading in dom.select(".top h1")] == ["Shop support"]
+    assert [greeting.text for greeting in dom.select(".greeting")] == ["What can we do for you?"]
+    assert [button.text for button in dom.select(".starters button")] == ["Where is my parcel?"]
+    assert not dom.select("nav.side, #model, .picker, link[rel=manifest]")
+    body = upstream.exchanges[-1].body
+    assert (body["model"], body["messages"][0]["content"]) == ("big", "You work for a shop.")
+
+
+async def test_every_address_in_its_pages_is_below_the_visit(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        told = await ask(visitor, "Hello", visit)
+        for path in (f"{visit}/", told.path):
+            page = (await visitor.get(path)).text
+            urls = re.findall(r'(?:href|action|src|hx-[a-z:]+)="(/[^"]*)"', page)
+
+            assert urls
+            assert not [url for url in urls if not url.startswith((f"{visit}/", "/static/"))]
+
+
+async def test_only_listed_origins_may_frame_it(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        page = await visitor.get(f"{await begin(visitor)}/")
+        own = await visitor.get("/")
+
+    policy = page.headers["content-security-policy"]
+    assert f"frame-ancestors 'self' {HOST} http://127.0.0.1:5500;" in policy
+    assert "frame-ancestors 'self';" in own.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_nobody_else_sees_a_visitor_s_conversation(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor, new_reader(embedding) as other:
+        visit = await begin(visitor)
+        told = await ask(visitor, "Mine", visit)
+        place = told.path.removeprefix(visit)
+        others = [await begin(other), await begin(other, "other")]
+
+        assert [(await other.get(f"{prefix}{place}")).status_code for prefix in (*others, "")] == [404] * 3
+        assert (await visitor.get(told.path)).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["cut", "another letter", "rubbish", "empty"])
+async def test_a_forged_visit_is_none(embedding: RillServer, how: str) -> None:
+    async with new_reader(embedding) as visitor:
+        token = (await begin(visitor)).removeprefix("/e/")
+        forged = {
+            "cut": token[:-4],
+            "another letter": ("A" if token[5] != "A" else "B").join([token[:5], token[6:]]),
+            "rubbish": "x" * 5_000,
+            "empty": "%20",
+        }[how]
+        page = await visitor.get(f"/e/{forged}/", headers=HTML)
+        with pytest.raises(Exception, match="404"):
+            async with socket(visitor, f"/e/{forged}/c/x/stream?page=p"):
+                pass
+
+    assert page.status_code == 404
+    assert "set-cookie" not in page.headers
+
+
+async def test_a_resting_embed_is_not_there_and_one_that_is_switched_off_ends_at_once(
+    embedding: RillServer, tmp_path: Path
+) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        assert (await visitor.get("/embed/resting")).status_code == 404
+        assert (await visitor.get("/embed/nothing")).status_code == 404
+        (tmp_path / "embeds.toml").write_text(FILE.replace('title = "Shop', 'enabled = false\ntitle = "Shop'))
+
+        assert (await visitor.get("/embed/support")).status_code == 404
+        assert (await visitor.get(f"{visit}/")).status_code == 404
+        (tmp_path / "embeds.toml").write_text(FILE + "[broken")
+        assert (await visitor.get("/embed/support")).status_code == 404
+        (tmp_path / "embeds.toml").write_text(FILE)
+        assert (await visitor.get(f"{visit}/")).status_code == 200
+
+
+async def test_the_host_keeps_the_visit_and_a_reload_goes_on(embedding: RillServer) -> None:
+    async with new_reader(embedding) as host, new_reader(embedding) as visitor:
+        visit = (await host.get("/embed/support", headers=JSON)).json()
+        first = httpx.URL(visit["url"]).path.rstrip("/")
+        told = await ask(visitor, "Mine", first)
+        again = await begin(visitor, visit=visit["visit"])
+        elsewhere = await begin(visitor, "other", visit=visit["visit"])
+        place = told.path.removeprefix(first)
+        resumed = await visitor.get("/embed/support", params={"visit": visit["visit"]})
+
+        assert resumed.headers["location"].endswith(place)
+        assert (await visitor.get(f"{again}{place}")).status_code == 200
+        assert (await visitor.get(f"{elsewhere}{place}")).status_code == 404
+
+
+async def test_a_visitor_can_ask_so_often_and_is_told_when_again(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor, new_reader(embedding) as other:
+        visit, another = await begin(visitor), await begin(other)
+        path = (await ask(visitor, "1", visit)).path
+        for prompt in ("2", "3"):
+            await ask(visitor, prompt, path)
+        answer = await visitor.post(f"{path}/messages", data={"prompt": "4"}, headers=LINES)
+        form = await visitor.post(f"{path}/messages", data={"prompt": "Keep me"}, headers=HTML)
+        retry = await visitor.post(f"{path}/turn/retry", data={"reply": "6"}, headers=LINES)
+
+        assert (await ask(other, "Mine", another)).text
+    assert (answer.status_code, answer.json()["cause"]) == (429, "quota_reached")
+    assert re.search(r"Try again in \d+ minutes?\.", answer.json()["message"])
+    assert form.status_code == retry.status_code == 429
+    assert "Keep me" in form.text
+
+
+async def test_without_scripts_a_visitor_sees_the_reply_grow(embedding: RillServer, upstream: ScriptedUpstream) -> None:
+    gated = Gated(upstream, "Half\n\n", "whole")
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        answer = await visitor.post(f"{visit}/messages", data={"prompt": "Hi"}, headers=HTML)
+        assert (answer.status_code, answer.headers["location"].partition("?")[2]) == (303, "scripts=off")
+        async with visitor.stream("GET", answer.headers["location"], headers=HTML) as page:
+            seen, pieces = "", page.aiter_text()
+            gated.let()
+            async for piece in pieces:
+                seen += piece
+                if "Half" in seen:
+                    break
+            assert "</html>" not in seen
+            gated.let_all()
+            seen += "".join([piece async for piece in pieces])
+
+        assert "</html>" in seen
+        assert "whole" in seen
+        assert dict(visitor.cookies) == {}
+
+
+async def test_a_socket_and_an_event_stream_follow_a_visitor_s_conversation(
+    embedding: RillServer, upstream: ScriptedUpstream
+) -> None:
+    gated = Gated(upstream, "Half ", "whole")
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        async with asking(visitor, "Hi", visit) as (path, events):
+            gated.let()
+            await anext(events)
+            async with socket(visitor, f"{path}/stream?page=p&since=0&switches=0") as feed:
+                first = await feed.recv()
+            gated.let_all()
+
+    assert "Half" in first
+    assert 'id="listing"' not in first
+
+
+@pytest.mark.parametrize(("origin", "is_allowed"), [(HOST, True), ("https://evil.example", False), ("null", False)])
+async def test_htmx_on_a_listed_page_gets_a_frame(embedding: RillServer, origin: str, is_allowed: bool) -> None:
+    asking = {"Origin": origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "hx-request"}
+    async with new_reader(embedding) as host:
+        preflight = await host.options("/embed/support", headers=asking)
+        answer = await host.get("/embed/support", headers={"Origin": origin, "HX-Request": "true"})
+
+    assert preflight.status_code == (204 if is_allowed else 403)
+    allowed = origin if is_allowed else None
+    assert preflight.headers.get("access-control-allow-origin") == allowed
+    assert answer.headers.get("access-control-allow-origin") == allowed
+    assert "access-control-allow-credentials" not in answer.headers
+    (frame,) = Dom(answer.text).document.select("iframe")
+    assert str(frame.attrs["src"]).startswith(f"{embedding.url}/e/")
+    assert "set-cookie" not in answer.headers
+
+
+async def test_what_is_not_for_visitors_is_not_there(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        path = (await ask(visitor, "Mine", visit)).path
+        outside = ["/archive", "/search", "/export", "/assistants", "/conversations", "/healthz", "/styleguide"]
+        outside = [f"{visit}{each}" for each in outside] + [f"{path}/{each}" for each in ("export", "share", "setup")]
+
+        assert {(await visitor.get(each)).status_code for each in outside} == {404}
+
+
+async def test_a_page_gets_a_new_address_by_the_hour_and_ends_after_a_day(
+    tmp_path: Path, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "embeds.toml").write_text(FILE)
+    settings = {"RILL_EMBEDS": str(tmp_path / "embeds.toml"), "RILL_SECRET": "s" * 32, "OPENAI_API_KEY": "k"}
+    visits = Visits("s" * 32, Embeds(tmp_path / "embeds.toml", Offer()))
+    embed = Embed.model_validate({"name": "support"})
+
+    def made_before(age: timedelta) -> str:
+        with monkeypatch.context() as patch:
+            now = time.time()
+            patch.setattr("itsdangerous.timed.time.time", lambda: now - age.total_seconds())
+            return f"/e/{visits.begin(embed, 'somebody').token}"
+
+    async with (
+        rill_server(tmp_path, OPENAI_BASE_URL=upstream.base_url, **settings) as server,
+        new_reader(server) as visitor,
+    ):
+        fresh, old, over = (made_before(timedelta(hours=hours)) for hours in (0, 2, 25))
+        path = (await ask(visitor, "Mine", fresh)).path.removeprefix(fresh)
+        moved = await visitor.get(f"{old}{path}?at=1", headers=HTML)
+        arrived = await visitor.get(moved.headers["location"], headers=HTML)
+        stays = await visitor.post(f"{old}{path}/rating", data={"good": "2"}, headers=LINES)
+        ended = await visitor.get(f"{over}{path}", headers=HTML)
+        again = Dom(ended.text).document.select("a.act")
+
+    assert moved.status_code == 303
+    assert re.fullmatch(rf"/e/[^/]+{path}\?at=1", moved.headers["location"])
+    assert not moved.headers["location"].startswith(old)
+    assert "Mine" in arrived.text
+    assert stays.status_code == 204
+    assert ended.status_code == 403
+    assert HOST in ended.headers["content-security-policy"]
+    assert "Mine" not in ended.text
+    assert [str(link.attrs["href"]) for link in again] == ["/embed/support"]
+
+
+async def run(server: RillServer, *arguments: str) -> tuple[int, str, str]:
+    """Run `rill embed` as the operator of a server does; give what it returned and said."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "webapp", "embed", *arguments),
+        env={**server.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, problems = await process.communicate()
+    return process.returncode or 0, output.decode(), problems.decode()
+
+
+async def test_an_operator_adds_lists_and_switches_embeds_by_commands(embedding: RillServer, tmp_path: Path) -> None:
+    async with new_reader(embedding) as visitor:
+        added = await run(
+            embedding, "add", "shop", "--origin", f"{HOST}/", "--greeting", "Hi", "--url", "https://chat.example"
+        )
+        assert (await visitor.get("/embed/shop")).status_code == 303
+        listed = await run(embedding, "list")
+        off = await run(embedding, "disable", "shop")
+        assert (await visitor.get("/embed/shop")).status_code == 404
+        on = await run(embedding, "enable", "shop")
+        assert (await visitor.get("/embed/shop")).status_code == 303
+        lines = await run(embedding, "snippet", "shop", "--url", "https://chat.example")
+
+    assert [each[0] for each in (added, listed, off, on, lines)] == [0] * 5
+    assert '<iframe src="https://chat.example/embed/shop"' in added[1]
+    assert lines[1] == added[1]
+    assert f"shop\ton\t{HOST}\n" in listed[1]
+    assert "resting\toff\t\n" in listed[1]
+    # What was there stays as it was.
+    assert (tmp_path / "embeds.toml").read_text().startswith(FILE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("add", "support"), "There is an embed support already"),
+        (("add", "No Name"), "name cannot be used"),
+        (("add", "new", "--origin", "shop.example"), "is no origin"),
+        (("disable", "nothing"), "There is no embed nothing"),
+        (("snippet", "nothing"), "There is no embed nothing"),
+    ],
+)
+async def test_a_command_that_cannot_be_followed_says_why_and_changes_nothing(
+    embedding: RillServer, tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    code, output, problems = await run(embedding, *arguments)
+
+    assert (code, output) == (2, "")
+    assert sentence in problems
+    assert (tmp_path / "embeds.toml").read_text() == FILE
+
+
+async def test_a_preview_shows_the_lines_to_copy(embedding: RillServer) -> None:
+    async with new_reader(embedding) as operator:
+        answer = await operator.get("/embed/support/preview")
+
+    dom = Dom(answer.text).document
+    lines = [pre.text for pre in dom.select("pre")]
+    url = f"{embedding.url}/embed/support"
+    assert [url in each for each in lines] == [True] * 3
+    assert len(dom.select(f'iframe[src="{url}"]')) == 2
+    assert lines[2].endswith(f'\n<div hx-get="{url}" hx-trigger="load"></div>')
+    assert HOST in dom.text
+    assert "set-cookie" not in answer.headers
+
+
+async def test_no_log_has_a_visit_s_token(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        path = (await ask(visitor, "Mine", visit)).path
+        async with socket(visitor, f"{path}/stream?page=p&since=0&switches=0") as feed:
+            await feed.recv()
+        await visitor.post(f"{path}/rating", data={"good": "99"})
+        await visitor.get(f"{visit}/nothing")
+
+    assert visit.removeprefix("/e/")[:20] not in embedding.output

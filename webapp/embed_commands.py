@@ -1,0 +1,151 @@
+"""The command `rill embed`: the embeds in the operator's file, added, listed, switched off and on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import tomlkit
+from tomlkit import TOMLDocument
+from tomlkit.exceptions import TOMLKitError
+
+from webapp import errors
+from webapp.branding import Brand
+from webapp.embeds import Embed, read_embed, read_tables
+from webapp.security import write_private
+from webapp.settings import Settings, read
+from webapp.snippets import snippets
+
+_url = click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of this server, for the lines."
+)
+
+
+@click.group("embed")
+def embed() -> None:
+    """Chats in pages of other sites; a running server sees every change at once."""
+
+
+@embed.command()
+@click.argument("name")
+@click.option("--origin", "origins", multiple=True, help="Whose pages may have it, such as https://shop.example.")
+@click.option("--title", default="", help="What stands above it.")
+@click.option("--greeting", default="", help="What an empty chat says.")
+@click.option("--assistant", default="", help="Id of one of the assistants in RILL_ASSISTANTS.")
+@click.option("--system-prompt", default="", help="Text put before each conversation, for the model only.")
+@click.option("--model", default=None, help="Model that answers, if not the usual one.")
+@click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of this server, for the lines."
+)
+def add(name: str, url: str, **given: object) -> None:
+    """Add a chat called NAME, and print the lines for the pages that are to have it."""
+    settings = _settings()
+    document = _document(settings.embeds_path)
+    if name in document:
+        _fail(f"There is an embed {name} already in {settings.embeds_path}.")
+    table = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items() if value}
+    added = _checked(name, table, settings.embeds_path)
+    document[name] = tomlkit.item(table)
+    _write(settings.embeds_path, document)
+    click.echo(f"Added to {settings.embeds_path}.", err=True)
+    if not added.origins:
+        click.echo("No page of another site may have it yet: give its origins.", err=True)
+    _print_lines(settings, added, url)
+
+
+@embed.command("list")
+def list_all() -> None:
+    """Print all, one a line: name, whether it is on, origins."""
+    settings = _settings()
+    try:
+        tables = read_tables(settings.embeds_path)
+        found = [read_embed(name, table, settings.embeds_path) for name, table in tables.items()]
+    except errors.SettingsInvalid as error:
+        _fail(error.sentence)
+    for each in found:
+        click.echo("\t".join([each.name, "on" if each.enabled else "off", " ".join(each.origins)]))
+
+
+@embed.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """Switch NAME off: its pages say that there is no chat, and nothing is deleted."""
+    _switch(name, is_on=False)
+
+
+@embed.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Switch NAME on again."""
+    _switch(name, is_on=True)
+
+
+@embed.command()
+@click.argument("name")
+@click.option(
+    "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of this server, for the lines."
+)
+def snippet(name: str, url: str) -> None:
+    """Print the lines for pages that are to have NAME."""
+    settings = _settings()
+    document = _document(settings.embeds_path)
+    _require(name, document, settings.embeds_path)
+    _print_lines(settings, _checked(name, document.unwrap()[name], settings.embeds_path), url)
+
+
+def _switch(name: str, *, is_on: bool) -> None:
+    path = _settings().embeds_path
+    document = _document(path)
+    _require(name, document, path)
+    document[name]["enabled"] = is_on
+    _write(path, document)
+    click.echo(f"{name} is {'on' if is_on else 'off'}.", err=True)
+
+
+def _print_lines(settings: Settings, found: Embed, url: str) -> None:
+    brand = Brand(settings.rill_name, settings.rill_footer, settings.rill_logo, settings.rill_accent)
+    lines = snippets(f"{url.rstrip('/')}/embed/{found.name}", found.title or brand.name, *brand.button_colors)
+    click.echo(f"A frame:\n\n{lines.frame}\n\nA button that opens it:\n\n{lines.button}\n")
+    click.echo(f"In a page that has htmx:\n\n{lines.fragment}")
+
+
+def _document(path: Path) -> TOMLDocument:
+    """Read the file so that what is written again keeps its comments and its order."""
+    try:
+        return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
+    except (OSError, ValueError, TOMLKitError) as error:
+        _fail(f"{path} cannot be read: {error}.")
+
+
+def _require(name: str, document: TOMLDocument, path: Path) -> None:
+    if name not in document:
+        _fail(f"There is no embed {name} in {path}.")
+    _checked(name, document.unwrap()[name], path)
+
+
+def _checked(name: str, table: object, path: Path) -> Embed:
+    try:
+        return read_embed(name, table, path)
+    except errors.SettingsInvalid as error:
+        _fail(error.sentence)
+
+
+def _write(path: Path, document: TOMLDocument) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path, tomlkit.dumps(document))
+    except OSError as error:
+        _fail(f"{path} cannot be written: {error.strerror}.")
+
+
+def _settings() -> Settings:
+    try:
+        return read()
+    except errors.SettingsInvalid as error:
+        _fail(error.sentence)
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.echo(sentence, err=True)
+    raise SystemExit(2)

@@ -1,0 +1,70 @@
+"""How much may be asked in an embed: prompts and tokens by the hour and the day, and replies at once.
+
+The counts are this process's own, and begin anew when it does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from webapp import errors
+from webapp.domain import ReaderId
+from webapp.embeds import Embed
+
+Window = tuple[RateLimitItem, str]
+"""A limit, and whose count it is for."""
+
+
+class Quotas:
+    """Counts what embeds are asked."""
+
+    def __init__(self) -> None:
+        self._windows = FixedWindowRateLimiter(MemoryStorage())
+
+    def take(self, embed: Embed, reader: ReaderId, running: Callable[[str], int]) -> None:
+        """Count a prompt that is about to begin a turn. Raises `QuotaReached`.
+
+        `running` tells how many replies are being written to readers whose ids begin so.
+        """
+        limits = embed.limits
+        for limit, whose in ((limits.visitor_running, reader), (limits.running, embed.owner_prefix)):
+            if limit and running(whose) >= limit:
+                raise errors.QuotaReached
+        for item, whose in _tokens(embed):
+            if not self._windows.test(item, "tokens", whose):
+                raise errors.QuotaReached(self._minutes(item, "tokens", whose))
+        for item, whose in _prompts(embed, reader):
+            if not self._windows.hit(item, "prompts", whose):
+                raise errors.QuotaReached(self._minutes(item, "prompts", whose))
+
+    def count(self, embed: Embed, tokens: int) -> None:
+        """Count what a reply took; it is written by then, so that the last one may go beyond the limit."""
+        for item, whose in _tokens(embed):
+            self._windows.hit(item, "tokens", whose, cost=tokens)
+
+    def _minutes(self, item: RateLimitItem, *whose: str) -> int:
+        stats = self._windows.get_window_stats(item, *whose)
+        return max(1, math.ceil((stats.reset_time - time.time()) / 60))
+
+
+def _prompts(embed: Embed, reader: ReaderId) -> Sequence[Window]:
+    limits = embed.limits
+    return [
+        *_windows(limits.visitor_prompts_per_hour, limits.visitor_prompts_per_day, reader),
+        *_windows(limits.prompts_per_hour, limits.prompts_per_day, embed.owner_prefix),
+    ]
+
+
+def _tokens(embed: Embed) -> Sequence[Window]:
+    return _windows(embed.limits.tokens_per_hour, embed.limits.tokens_per_day, embed.owner_prefix)
+
+
+def _windows(per_hour: int, per_day: int, whose: str) -> list[Window]:
+    hour = [(RateLimitItemPerHour(per_hour), whose)] if per_hour else []
+    return hour + ([(RateLimitItemPerDay(per_day), whose)] if per_day else [])

@@ -1,0 +1,161 @@
+"""Chats in pages of other sites: how a visit begins, and what guards everything below its address."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from webapp import errors
+from webapp.embeds import Embed
+from webapp.routes import answers
+from webapp.security import framed_policy
+from webapp.services import base, origin, services
+from webapp.snippets import snippets
+from webapp.stores import Shelf
+from webapp.visits import Visit
+
+PREFLIGHT_SECONDS = 600
+PREVIEW_POLICY = (
+    "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The lines that it shows at work bring styles of their own, as in any page. Nothing of a reader's stands there."""
+
+
+class VisitGate:
+    """Lets a request or socket on to `app` as the reader whose visit its address names.
+
+    It is mounted below `/e/{token}`, so all addresses of the pages in it go on with the token. Pure ASGI, and no
+    coroutine: sockets wait for hours, and would keep its frame.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        connection = HTTPConnection(scope)
+        connection.state.is_embedded = True
+        try:
+            visit = services(connection).visits.read(scope["path_params"]["token"])
+        except errors.EmbedNotFound as error:
+            return PlainTextResponse(f"{error.sentence}\n", error.status)(scope, receive, send)
+        if visit.has_ended:
+            return _ended(connection, visit)(scope, receive, send)
+        connection.state.visit, connection.state.reader = visit, visit.reader
+        if visit.is_old and _is_page(scope):
+            return _renewed(connection, visit)(scope, receive, send)
+        return self._app(scope, receive, send)
+
+
+def _ended(connection: HTTPConnection, visit: Visit) -> Response:
+    """Say that a visit is over, in the frame that it was in, with the way to a new one."""
+    if connection.scope["type"] == "websocket":
+        return PlainTextResponse(errors.VisitEnded().sentence, errors.VisitEnded.status)
+    found, outside = services(connection), connection.scope["app_root_path"]
+    body = found.renderer.render(
+        "pages/visit_ended.html",
+        base=outside,
+        embed=visit.embed,
+        explanation=errors.VisitEnded().sentence,
+        assets=found.assets,
+    )
+    policy = framed_policy(visit.embed.origins)
+    return Response(body, errors.VisitEnded.status, {"Content-Security-Policy": policy}, "text/html")
+
+
+def _is_page(scope: Scope) -> bool:
+    """Tell whether somebody opens a page, and no part of one: only pages can change their address."""
+    headers = Headers(scope=scope)
+    asks_for_html = "text/html" in headers.get("accept", "") and "hx-request" not in headers
+    return scope["type"] == "http" and scope["method"] == "GET" and asks_for_html
+
+
+def _renewed(connection: HTTPConnection, visit: Visit) -> Response:
+    """Send a page on to the same place under a new token."""
+    fresh = services(connection).visits.begin(visit.embed, visit.visitor)
+    path = connection.scope["path"].removeprefix(base(connection))
+    query = f"?{connection.url.query}" if connection.url.query else ""
+    return RedirectResponse(f"{_prefix(connection)}/e/{fresh.token}{path}{query}", 303)
+
+
+def _prefix(connection: HTTPConnection) -> str:
+    return str(connection.scope.get("app_root_path", ""))
+
+
+async def begin(request: Request) -> Response:
+    """`GET /embed/{name}`: begin a visit, or go on with the one whose token is in `?visit=`, and show its chat.
+
+    A frame is sent on to it; htmx gets a frame to put into its page; a program gets the visit's address as JSON.
+    """
+    embed = _embed(request)
+    visit = _visit(request, embed)
+    url = f"{base(request)}/e/{visit.token}/{await _latest(request, visit)}"
+    if answers.wants_json(request):
+        about = {"visit": visit.token, "url": origin(request) + url, "ends_at": visit.ends_at.isoformat()}
+        return JSONResponse(about, headers=_cors(request, embed))
+    if answers.is_htmx(request):
+        body = services(request).renderer.render("pages/frame.html", url=origin(request) + url, embed=embed)
+        return Response(body, media_type="text/html", headers=_cors(request, embed))
+    return RedirectResponse(url, 303)
+
+
+async def allow(request: Request) -> Response:
+    """`OPTIONS /embed/{name}`: tell a browser whether the page that asks may have this chat."""
+    embed = _embed(request)
+    headers = _cors(request, embed)
+    if "Access-Control-Allow-Origin" not in headers:
+        return PlainTextResponse("This page's origin is not in the embed's list.\n", 403, headers)
+    asked = request.headers.get("access-control-request-headers", "")
+    allowed = {"Access-Control-Allow-Headers": asked, "Access-Control-Max-Age": str(PREFLIGHT_SECONDS)}
+    return Response(status_code=204, headers={**headers, "Access-Control-Allow-Methods": "GET", **allowed})
+
+
+async def preview(request: Request) -> Response:
+    """`GET /embed/{name}/preview`: the lines for pages that are to have a chat, and what they make of a page."""
+    embed, found = _embed(request), services(request)
+    title = embed.title or found.brand.name
+    url = f"{origin(request)}{base(request)}/embed/{embed.name}"
+    body = found.renderer.render(
+        "pages/embed_preview.html",
+        base=base(request),
+        title=title,
+        snippets=snippets(url, title, *found.brand.button_colors),
+        origins=embed.origins,
+        assets=found.assets,
+    )
+    headers = {"Content-Security-Policy": PREVIEW_POLICY, "X-Robots-Tag": "noindex"}
+    return Response(body, headers=headers, media_type="text/html")
+
+
+def _embed(request: Request) -> Embed:
+    request.state.is_embedded = True
+    return services(request).embeds.find(request.path_params["name"])
+
+
+def _visit(request: Request, embed: Embed) -> Visit:
+    """Go on with a visit to this embed that has not ended; otherwise begin one."""
+    found = services(request).visits
+    try:
+        visit = found.read(request.query_params.get("visit", ""))
+    except errors.EmbedNotFound:
+        return found.begin(embed)
+    return found.begin(embed, None if visit.has_ended or visit.embed.name != embed.name else visit.visitor)
+
+
+async def _latest(request: Request, visit: Visit) -> str:
+    """Give the place of what a visitor talked about last, below the visit's address; none before the first."""
+    listed = await services(request).lists.catalog.page(visit.reader, Shelf.RECENT, 1)
+    return f"c/{listed[0].id}" if listed else ""
+
+
+def _cors(request: Request, embed: Embed) -> dict[str, str]:
+    """Let pages of the listed origins read the answer, and no others."""
+    asking = request.headers.get("origin", "").lower()
+    headers = {"Vary": "Origin"}
+    if asking in embed.origins:
+        headers |= {"Access-Control-Allow-Origin": asking, "Cross-Origin-Resource-Policy": "cross-origin"}
+    return headers

@@ -1,0 +1,75 @@
+"""Visits: what stands in the addresses of an embedded page in the place of a cookie.
+
+A token names an embed and a visitor, is signed, and ends. It says nothing that its holder may not know. Whoever has it
+can read and write what this visitor has in this embed, until it ends, and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from webapp import errors
+from webapp.domain import ReaderId
+from webapp.embeds import Embed, Embeds
+
+VISIT_LASTS = timedelta(hours=24)
+"""From when its token was made; each page that is opened after an hour gets a new one."""
+VISIT_RENEWS = timedelta(hours=1)
+MAX_TOKEN_CHARS = 300
+_VISITOR_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One visitor in one embed, by a token that was made at a moment."""
+
+    token: str
+    embed: Embed
+    visitor: str
+    made_at: datetime
+
+    @property
+    def reader(self) -> ReaderId:
+        return self.embed.reader(self.visitor)
+
+    @property
+    def ends_at(self) -> datetime:
+        return self.made_at + VISIT_LASTS
+
+    @property
+    def has_ended(self) -> bool:
+        return datetime.now(UTC) >= self.ends_at
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the next page should get a new token."""
+        return datetime.now(UTC) >= self.made_at + VISIT_RENEWS
+
+
+class Visits:
+    """Makes tokens and reads them."""
+
+    def __init__(self, secret: str, embeds: Embeds) -> None:
+        self._embeds = embeds
+        signer = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+        self._serializer = URLSafeTimedSerializer(secret, salt="visit", signer_kwargs=signer)
+
+    def begin(self, embed: Embed, visitor: str | None = None) -> Visit:
+        """Begin a visit: of somebody new, or of a visitor who is known."""
+        visitor = visitor or secrets.token_urlsafe(_VISITOR_BYTES)
+        token = self._serializer.dumps([embed.name, visitor])
+        return Visit(str(token), embed, visitor, datetime.now(UTC))
+
+    def read(self, token: str) -> Visit:
+        """Read a token; the visit may have ended. Raises `EmbedNotFound` for a forged one, and for a resting embed."""
+        try:
+            payload, made_at = self._serializer.loads(token[: MAX_TOKEN_CHARS + 1], return_timestamp=True)
+            name, visitor = payload
+        except (BadSignature, ValueError, TypeError) as error:
+            raise errors.EmbedNotFound from error
+        return Visit(token, self._embeds.find(name), visitor, made_at)
