@@ -27,6 +27,7 @@ from webapp.images import Images
 from webapp.imports import Imports
 from webapp.lists import Lists
 from webapp.model_choice import choose_provider
+from webapp.mounting import Chat
 from webapp.negotiation import Negotiation
 from webapp.providers import Provider
 from webapp.providers.function import FunctionProvider, ReplyFunction
@@ -36,7 +37,7 @@ from webapp.replies import ReplyRenderer
 from webapp.routes import answers
 from webapp.routes.table import routes
 from webapp.running import TurnLimits
-from webapp.security import Guard, load_secret
+from webapp.security import Guard, Identify, load_secret
 from webapp.services import Services
 from webapp.settings import Settings, read
 from webapp.setups import Offer, read_offer
@@ -56,20 +57,24 @@ FIRST_LOOK_SECONDS = 2.0
 """How long the start waits to learn the model's name; an endpoint that is down must not keep the page away."""
 
 
-def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None = None) -> Starlette:
-    """Make the whole product as an ASGI app.
+def create_app(
+    reply: ReplyFunction | None = None, *, settings: Settings | None = None, reader: Identify | None = None
+) -> Starlette:
+    """Make the whole product as an ASGI app, to be served alone or mounted in another one.
 
     `reply` is an async generator function that takes the conversation, oldest message first, as a list of
     `{"role": ..., "content": ...}`, and yields the reply piece by piece; it then answers instead of a model.
-    `settings` of `None` reads the environment and `.env`. Raises `SettingsInvalid`, and `TypeError` for a `reply` of
-    another kind.
+    `settings` of `None` reads the environment and `.env`. `reader` tells who sends a request or opens a socket, as the
+    app around this one knows it: a text that is always the same for the same person, or `None` for nobody, who is then
+    refused; it may be a coroutine function. Without it, each browser is a reader of its own. Raises `SettingsInvalid`,
+    and `TypeError` for a `reply` of another kind.
     """
     settings = settings or read()
     provider = FunctionProvider(reply) if reply is not None else None
     offer, brand = read_offer(settings.rill_assistants), _brand(settings)
     embeds = Embeds(settings.embeds_path, offer)
     secret = settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
-    return Starlette(
+    return Chat(
         routes=routes(),
         middleware=[
             Middleware(
@@ -77,6 +82,7 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
                 secret=secret,
                 allowed_hosts=settings.rill_allowed_hosts,
                 allowed_origins=settings.rill_allowed_origins,
+                identify=reader,
             ),
             Middleware(Negotiation),
             Middleware(PageCompression, compresslevel=6),
@@ -150,6 +156,7 @@ def _lifespan(
             )
             await running.open(silent_seconds=0 if store.is_embedded else SILENT_TURN_SECONDS)
             stack.push_async_callback(running.close, settings.rill_shutdown_grace_seconds)
+            stack.callback(lambda: delattr(app.state, "services"))
             app.state.services = Services(
                 settings,
                 secret,

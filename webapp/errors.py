@@ -8,6 +8,7 @@
     |   |-- AttachmentNotFound
     |   |-- ShareNotFound
     |   `-- EmbedNotFound
+    |-- NotSignedIn                   401
     |-- VisitEnded                    403
     |-- QuotaReached                  429
     |-- MethodNotAllowed              405
@@ -104,6 +105,14 @@ class EmbedNotFound(NotFound):
 
     cause = "embed_not_found"
     sentence = N_("There is no chat here at the moment.")
+
+
+class NotSignedIn(RillError):
+    """The app around this one does not know who asks."""
+
+    status = 401
+    cause = "not_signed_in"
+    sentence = N_("Sign in first, and come back then.")
 
 
 class VisitEnded(RillError):

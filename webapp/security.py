@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
@@ -46,6 +46,9 @@ _READING = (
 )
 READING_POLICY = f"{_READING} 'none'"
 """For a page that is only read: no script, no form, no frame."""
+
+Identify = Callable[[HTTPConnection], "str | Awaitable[str | None] | None"]
+"""Tells who sends a request or opens a socket: something that is the same for the same person, or `None`."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -162,9 +165,15 @@ class Guard:
     """
 
     def __init__(
-        self, app: ASGIApp, *, secret: str, allowed_hosts: tuple[str, ...], allowed_origins: tuple[str, ...]
+        self,
+        app: ASGIApp,
+        *,
+        secret: str,
+        allowed_hosts: tuple[str, ...],
+        allowed_origins: tuple[str, ...],
+        identify: Identify | None = None,
     ) -> None:
-        self._app = app
+        self._app, self._identify = app, identify
         self._signer = TimestampSigner(secret, salt="reader", digest_method=hashlib.sha256)
         self._hosts, self._origins = allowed_hosts, allowed_origins
 
@@ -187,8 +196,11 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        state["reader"], needs_cookie = self._reader(HTTPConnection(scope))
-        cookie_for = state["reader"] if needs_cookie else None
+        if self._identify is not None:
+            state["reader"] = await _identified(self._identify, HTTPConnection(scope))
+        else:
+            state["reader"], needs_cookie = self._reader(HTTPConnection(scope))
+            cookie_for = state["reader"] if needs_cookie else None
         await self._app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
@@ -230,11 +242,21 @@ class Guard:
     def _cookie(self, scope: Scope, reader: ReaderId) -> str:
         value = self._signer.sign(reader).decode()
         secure = "; Secure" if _is_secure(scope) else ""
-        name = self._cookie_name(scope)
-        return f"{name}={value}; Path=/; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
+        name, path = self._cookie_name(scope), scope.get("root_path") or "/"
+        return f"{name}={value}; Path={path}; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
 
     def _cookie_name(self, scope: Scope) -> str:
-        return f"__Host-{COOKIE}" if _is_secure(scope) else COOKIE
+        if not _is_secure(scope):
+            return COOKIE
+        # Several of these apps may be mounted side by side; "__Host-" is for those that have the host to themselves.
+        return f"__Secure-{COOKIE}" if scope.get("root_path") else f"__Host-{COOKIE}"
+
+
+async def _identified(identify: Identify, connection: HTTPConnection) -> ReaderId | None:
+    """Ask the app around this one who is there. No cookie and no embed has such a reader."""
+    found = identify(connection)
+    name = await found if isinstance(found, Awaitable) else found
+    return None if name is None else ReaderId(f"user:{name}")
 
 
 def _new_reader() -> ReaderId:

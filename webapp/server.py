@@ -62,6 +62,7 @@ def configuration(app: Starlette, settings: Settings) -> uvicorn.Config:
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         ws=Socket,
         ws_max_size=settings.rill_max_prompt_chars * BYTES_PER_CHAR_IN_JSON + MAX_HEADER_BYTES,
+        root_path=settings.rill_root_path,
         forwarded_allow_ips=settings.rill_trusted_proxies,
         server_header=False,
         access_log=False,

@@ -13,6 +13,7 @@ from webapp.attachments import Attachments
 from webapp.branding import Brand
 from webapp.domain import ConversationId, ReaderId
 from webapp.embeds import Embed, Embeds
+from webapp.errors import NotSignedIn
 from webapp.exports import Exports
 from webapp.images import Images
 from webapp.imports import Imports
@@ -72,8 +73,13 @@ def services(connection: HTTPConnection) -> Services:
 
 
 def reader(connection: HTTPConnection) -> ReaderId:
-    """Who asks: a visitor of an embed, or whom the `Guard` read from the cookie, or minted, and will now give one."""
+    """Who asks: a visitor of an embed, or whom the `Guard` read from the cookie, or minted, and will now give one.
+
+    Raises `NotSignedIn` where the app around this one knows nobody.
+    """
     connection.state.is_reader_known = True
+    if connection.state.reader is None:
+        raise NotSignedIn
     return ReaderId(connection.state.reader)
 
 
@@ -132,12 +138,12 @@ def _page(
     listed: int | None,
 ) -> Page:
     embed = embed_of(connection)
-    outside = connection.scope.get("app_root_path", base(connection))
+    outside = getattr(connection.state, "outside", base(connection))
     return Page.make(
         base=base(connection),
         origin=origin(connection),
         secret=services(connection).secret,
-        reader=reader(connection),
+        reader=ReaderId("") if connection.state.reader is None else reader(connection),
         conversation_id=conversation_id,
         name=name,
         since=since,

@@ -75,6 +75,12 @@ class Settings(BaseModel):
         "127.0.0.1", description="Addresses of proxies whose `X-Forwarded-*` headers are believed, comma-separated."
     )
 
+    rill_root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path below which a proxy has this server, if the proxy takes it away, such as `/chat`.",
+    )
+
     rill_data_dir: Path = Field(
         default_factory=lambda: user_data_path("rill"),
         description="Folder for the database, the signing secret and the built-in model.",

@@ -44,7 +44,7 @@ LAYERS: list[set[str]] = [
     },
     {"feeds"},
     {"security", "negotiation", "pages", "services", "prompts", "visits", "transports", "routes"},
-    {"model_choice", "app", "server", "embed_commands", "cli", "__main__", "__init__"},
+    {"model_choice", "mounting", "app", "server", "embed_commands", "cli", "__main__", "__init__"},
 ]
 """A part may import from the layers above it in this list, from itself, and within a layer what `BESIDE` names."""
 
@@ -66,13 +66,24 @@ BESIDE: dict[str, set[str]] = {
     "quotas": {"embeds"},
     "transports": {"pages", "prompts", "services"},
     "routes": {"negotiation", "pages", "prompts", "security", "services", "transports", "visits"},
-    "app": {"model_choice"},
+    "app": {"model_choice", "mounting"},
     "cli": {"app", "embed_commands", "model_choice", "server"},
     "__main__": {"cli"},
     "__init__": {"app"},
 }
 
-KNOW_STARLETTE = {"compression", "security", "negotiation", "services", "transports", "routes", "app", "server", "cli"}
+KNOW_STARLETTE = {
+    "compression",
+    "security",
+    "negotiation",
+    "services",
+    "transports",
+    "routes",
+    "mounting",
+    "app",
+    "server",
+    "cli",
+}
 CONCRETE = {
     "SqlStore",
     "SqlCatalog",

@@ -38,9 +38,11 @@ class VisitGate:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         connection = HTTPConnection(scope)
+        token = scope["path_params"]["token"]
         connection.state.is_embedded = True
+        connection.state.outside = base(connection).removesuffix(f"/e/{token}")
         try:
-            visit = services(connection).visits.read(scope["path_params"]["token"])
+            visit = services(connection).visits.read(token)
         except errors.EmbedNotFound as error:
             return PlainTextResponse(f"{error.sentence}\n", error.status)(scope, receive, send)
         if visit.has_ended:
@@ -55,10 +57,10 @@ def _ended(connection: HTTPConnection, visit: Visit) -> Response:
     """Say that a visit is over, in the frame that it was in, with the way to a new one."""
     if connection.scope["type"] == "websocket":
         return PlainTextResponse(errors.VisitEnded().sentence, errors.VisitEnded.status)
-    found, outside = services(connection), connection.scope["app_root_path"]
+    found = services(connection)
     body = found.renderer.render(
         "pages/visit_ended.html",
-        base=outside,
+        base=connection.state.outside,
         embed=visit.embed,
         explanation=errors.VisitEnded().sentence,
         assets=found.assets,
@@ -79,11 +81,7 @@ def _renewed(connection: HTTPConnection, visit: Visit) -> Response:
     fresh = services(connection).visits.begin(visit.embed, visit.visitor)
     path = connection.scope["path"].removeprefix(base(connection))
     query = f"?{connection.url.query}" if connection.url.query else ""
-    return RedirectResponse(f"{_prefix(connection)}/e/{fresh.token}{path}{query}", 303)
-
-
-def _prefix(connection: HTTPConnection) -> str:
-    return str(connection.scope.get("app_root_path", ""))
+    return RedirectResponse(f"{connection.state.outside}/e/{fresh.token}{path}{query}", 303)
 
 
 async def begin(request: Request) -> Response:

@@ -1,0 +1,146 @@
+"""Rill as a part of other apps: each example is run as its first lines say, and used as a person does."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.chat import ask, has_ended, is_connected, sees
+from tests.browser.conftest import NewPage
+from tests.clients import LINES
+from tests.fakes import ROOT, RillServer, ScriptedUpstream, rill_server, until
+
+
+@dataclass
+class App:
+    """An app that runs, and what it has printed."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    output: str
+
+
+@asynccontextmanager
+async def running(name: str, folder: Path, *options: str) -> AsyncIterator[App]:
+    """Run an app of examples/ with uvicorn, and end it as a terminal does."""
+    environ = RillServer(folder, {}).environ
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "uvicorn", f"examples.{name}:app", "--port", "0", *options),
+        cwd=folder,
+        env={**environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    app = App("", process, "")
+
+    async def read() -> None:
+        if process.stdout is not None:
+            async for line in process.stdout:
+                app.output += line.decode()
+
+    reading = asyncio.create_task(read())
+    try:
+        await until(lambda: "running on" in app.output or process.returncode is not None, "the app to start", 60)
+        found = re.search(r"running on (http://\S+)", app.output)
+        assert found is not None, app.output
+        app.url = found[1]
+        yield app
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 30)
+        await reading
+
+
+@pytest.mark.parametrize("name", ["fastapi_app", "django_app"])
+async def test_an_app_s_own_users_chat_below_its_path(new_page: NewPage, tmp_path: Path, name: str) -> None:
+    async with running(name, tmp_path) as app:
+        ada, bob = await new_page(), await new_page()
+        await ada.goto(f"{app.url}/assistant/")
+        await expect(ada.get_by_role("heading")).to_have_text("Sign in first, and come back then.")
+        for page, user in ((ada, "ada"), (bob, "bob")):
+            await page.goto(f"{app.url}/login/{user}")
+            await page.goto(f"{app.url}/assistant/")
+        await ask(ada, "Hello")
+        await ada.wait_for_url("**/assistant/c/*")
+        await has_ended(ada)
+        await sees(ada, "You said: Hello")
+        await is_connected(ada, "websocket")
+        await ask(ada, "Again")
+        await sees(ada, "You said: Again")
+
+        answer = await bob.goto(ada.url)
+        assert answer is not None
+        assert answer.status == 404
+        elsewhere = await new_page()
+        await elsewhere.goto(f"{app.url}/login/ada")
+        await elsewhere.goto(f"{app.url}/assistant/")
+        await expect(elsewhere.locator("#listing")).to_contain_text("Hello")
+        names = {cookie["name"] for cookie in await ada.context.cookies()}
+        assert not [each for each in names if "rill_reader" in each]
+    assert "Traceback" not in app.output
+    assert app.process.returncode == 0
+
+
+async def test_two_chats_stand_side_by_side(new_page: NewPage, tmp_path: Path) -> None:
+    async with running("two_chats", tmp_path) as app:
+        page = await new_page()
+        for path, answer in (("sales", "Buy two."), ("support", "Turn it off and on again."), ("sales", "Buy two.")):
+            await page.goto(f"{app.url}/{path}/")
+            await ask(page, f"Hello, {path}")
+            await page.wait_for_url(f"**/{path}/c/*")
+            await has_ended(page)
+            await sees(page, answer)
+
+        await expect(page.locator("#listing li")).to_have_count(2)
+        paths = {cookie["path"] for cookie in await page.context.cookies() if "rill_reader" in cookie["name"]}
+        assert paths == {"/sales", "/support"}
+    assert "Traceback" not in app.output
+
+
+async def test_what_was_said_is_there_when_the_app_around_it_starts_again(tmp_path: Path) -> None:
+    """Nobody runs the lifespan of a mounted app, so it has to see its beginning and its end by itself."""
+    async with (
+        running("fastapi_app", tmp_path) as app,
+        httpx.AsyncClient(base_url=app.url, trust_env=False, follow_redirects=True) as reader,
+    ):
+        await reader.get("/login/ada")
+        answer = await reader.post("/assistant/messages", json={"prompt": "Keep this"}, headers=LINES)
+        path = answer.headers["location"]
+    async with (
+        running("fastapi_app", tmp_path) as app,
+        httpx.AsyncClient(base_url=app.url, trust_env=False, follow_redirects=True) as reader,
+    ):
+        await reader.get("/login/ada")
+        page = await reader.get(path)
+
+    assert "You said: Keep this" in page.text
+
+
+async def test_behind_a_proxy_that_takes_its_path_away(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    settings = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "k", "RILL_ROOT_PATH": "/chat"}
+    async with (
+        rill_server(tmp_path, **settings) as server,
+        httpx.AsyncClient(base_url=server.url, trust_env=False) as reader,
+    ):
+        page = await reader.get("/")
+        urls = re.findall(r'(?:href|action|src|hx-[a-z:]+)="(/[^"]*)"', page.text)
+        cookie = page.headers["set-cookie"]
+        static = next(url for url in urls if url.endswith(".css"))
+        asked = await reader.post("/messages", json={"prompt": "Hi"}, headers=LINES)
+
+        assert (await reader.get(static.removeprefix("/chat"))).status_code == 200
+    assert urls
+    assert not [url for url in urls if not url.startswith("/chat/")]
+    assert "Path=/chat;" in cookie
+    assert asked.headers["location"].startswith("/chat/c/")
