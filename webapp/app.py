@@ -51,6 +51,7 @@ from webapp.setups import Offer, read_offer
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.imports import SqlImports
+from webapp.stores.keys import SqlKeys
 from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
@@ -78,13 +79,13 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
     return Starlette(
         routes=_routes(),
         middleware=[
+            Middleware(Negotiation),  # First, so that whoever is refused is told why in their language.
             Middleware(
                 Guard,
                 secret=secret,
                 allowed_hosts=settings.rill_allowed_hosts,
                 allowed_origins=settings.rill_allowed_origins,
             ),
-            Middleware(Negotiation),
             Middleware(PageCompression, compresslevel=6),
         ],
         exception_handlers={
@@ -230,6 +231,7 @@ def _lifespan(
                 Exports(store, reader_lists.catalog),
                 Imports(SqlImports(store.database), are_own_allowed=settings.rill_own_setups),
                 SqlShares(store.database),
+                SqlKeys(store.database),
                 brand,
                 Assets(_folder("static"), brand),
             )

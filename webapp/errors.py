@@ -8,6 +8,8 @@
     |   |-- AttachmentNotFound
     |   `-- ShareNotFound
     |-- MethodNotAllowed              405
+    |-- ProgramKeyUnknown             401
+    |-- ProgramKeyReadsOnly           403
     |-- PromptRefused                 422
     |   |-- PromptEmpty
     |   `-- PromptTooLong             413
@@ -56,6 +58,10 @@ class RillError(Exception):
         self.detail = detail
         super().__init__(detail or self.sentence)
 
+    def as_json(self) -> dict[str, str]:
+        """Say it as programs are told."""
+        return {"type": "error", "cause": self.cause, "message": self.sentence}
+
 
 class NotFound(RillError):
     status = 404
@@ -100,6 +106,20 @@ class MethodNotAllowed(RillError):
     status = 405
     cause = "method_not_allowed"
     sentence = N_("This address does not take requests of this kind.")
+
+
+class ProgramKeyUnknown(RillError):
+    """No such key, or one that was revoked or has expired: whoever guesses learns nothing."""
+
+    status = 401
+    cause = "key_unknown"
+    sentence = N_("This key does not open anything here: it is misspelled, or was revoked, or has expired.")
+
+
+class ProgramKeyReadsOnly(RillError):
+    status = 403
+    cause = "key_reads_only"
+    sentence = N_("This key may only read. Whoever runs this server can make one that may ask, too.")
 
 
 class PromptRefused(RillError):

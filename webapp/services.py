@@ -21,7 +21,7 @@ from webapp.providers import Provider
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.settings import Settings
-from webapp.stores import ShareStore, Store, Workshop
+from webapp.stores import KeyStore, ShareStore, Store, Workshop
 from webapp.turns import Turns
 
 SCRIPTS_COOKIE = "rill_scripts"
@@ -48,6 +48,7 @@ class Services:
     exports: Exports
     imports: Imports
     shares: ShareStore
+    keys: KeyStore
     brand: Brand
     assets: Assets
 
@@ -61,7 +62,7 @@ def services(connection: HTTPConnection) -> Services:
 
 
 def reader(connection: HTTPConnection) -> ReaderId:
-    """Who asks; the `Guard` has read it from the cookie, or minted it and will now set the cookie."""
+    """Who asks; the `Guard` has read it from a key or a cookie, or minted it and will now set the cookie."""
     connection.state.is_reader_known = True
     return ReaderId(connection.state.reader)
 

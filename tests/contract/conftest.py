@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.stores import Clock, PostgresServer, postgres_url, running_postgres, sqlite_url
-from webapp.stores import AttachmentStore, Catalog, ShareStore, Workshop
+from webapp.stores import AttachmentStore, Catalog, KeyStore, ShareStore, Workshop
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
+from webapp.stores.keys import SqlKeys
 from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
 from webapp.stores.workshop import SqlWorkshop
@@ -62,3 +63,8 @@ def attachments(store: SqlStore) -> AttachmentStore:
 @pytest.fixture
 def shares(store: SqlStore) -> ShareStore:
     return SqlShares(store.database)
+
+
+@pytest.fixture
+def keys(store: SqlStore) -> KeyStore:
+    return SqlKeys(store.database)

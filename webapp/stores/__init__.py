@@ -23,10 +23,12 @@ from webapp.domain import (
     ConversationId,
     Hit,
     ImportedConversation,
+    KeyScope,
     ListedConversation,
     Listing,
     Message,
     Place,
+    ProgramKey,
     RatedReply,
     ReaderId,
     Rendering,
@@ -300,6 +302,29 @@ class ShareStore(Protocol):
 
     async def conversation(self, token: ShareToken) -> tuple[Share, Conversation]:
         """Give what a link shows, under the title that it had, whoever asks. Raises `ShareNotFound`."""
+
+
+class KeyStore(Protocol):
+    """The keys that programs show in the place of a cookie.
+
+    All methods raise `StoreUnavailable` when the database fails. What a program has written is its key's
+    own; it stays in the store when the key is revoked, and nobody can reach it.
+    """
+
+    async def make(self, name: str, scopes: Collection[KeyScope], days: int | None = None) -> str | None:
+        """Make a key that works for some days, or until it is revoked; give it, which nobody can do a second time.
+
+        Nothing is made, and nothing given, if there is one of that name, expired or not.
+        """
+
+    async def every(self) -> Sequence[ProgramKey]:
+        """Give all keys, also those that have expired, oldest first."""
+
+    async def revoke(self, name: str) -> bool:
+        """Have a key open nothing from now on; tell whether there was one of that name."""
+
+    async def find(self, key: str) -> ProgramKey:
+        """Tell whose key this is, and note that it was used. Raises `ProgramKeyUnknown`."""
 
 
 class ImportStore(Protocol):
