@@ -44,11 +44,14 @@ from webapp.setups import Offer, read_offer
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.imports import SqlImports
+from webapp.stores.keys import SqlKeys
 from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
+from webapp.stores.visitors import SqlVisitors
 from webapp.stores.workshop import SqlWorkshop
 from webapp.titles import Titles
 from webapp.turns import SILENT_TURN_SECONDS, Turns
+from webapp.visitors import Introductions
 from webapp.visits import Visits
 
 log = structlog.get_logger()
@@ -77,6 +80,7 @@ def create_app(
     return Chat(
         routes=routes(),
         middleware=[
+            Middleware(Negotiation),  # First, so that whoever is refused is told why in their language.
             Middleware(
                 Guard,
                 secret=secret,
@@ -84,7 +88,6 @@ def create_app(
                 allowed_origins=settings.rill_allowed_origins,
                 identify=reader,
             ),
-            Middleware(Negotiation),
             Middleware(PageCompression, compresslevel=6),
         ],
         exception_handlers={
@@ -140,7 +143,8 @@ def _lifespan(
             stack.push_async_callback(replies.close)
             broker = MemoryBroker()
             workshop = SqlWorkshop(store.database)
-            reader_lists = Lists(SqlCatalog(store.database), workshop, broker, embeds.lifetimes)
+            visitors = SqlVisitors(store.database)
+            reader_lists = Lists(SqlCatalog(store.database), workshop, broker, visitors, embeds.lifetimes)
             stack.push_async_callback(reader_lists.close)
             await reader_lists.open()
             titles = Titles(chosen, reader_lists)
@@ -176,6 +180,9 @@ def _lifespan(
                 embeds,
                 Visits(secret, embeds),
                 quotas,
+                Introductions(),
+                visitors,
+                SqlKeys(store.database),
                 brand,
                 Assets(_folder("static"), brand),
             )

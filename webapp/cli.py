@@ -1,4 +1,7 @@
-"""The command `rill`: `serve` runs the chat, `check` says whether what it needs is there, `feedback` prints ratings."""
+"""The command `rill`: `serve` runs the chat, `check` says whether what it needs is there, `feedback` prints ratings.
+
+`key` and `ask` are modules of their own.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ import socket
 import sys
 from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
-from typing import NoReturn
 
 import click
 import uvicorn
@@ -19,13 +21,14 @@ from webapp import errors, logs
 from webapp.app import create_app
 from webapp.domain import Model, ModelKind, ModelState, RatedReply
 from webapp.embed_commands import embed
+from webapp.key_commands import key
 from webapp.model_choice import choose_provider
 from webapp.providers import ChatMessage
 from webapp.server import allow_open_files, configuration, settle_memory, share_the_interpreter
-from webapp.settings import Settings, read
+from webapp.settings import Settings
 from webapp.stores.sql import SqlStore
-
-_STORE_ADVICE = "Check RILL_DATABASE_URL and RILL_DATA_DIR."
+from webapp.terminal import STORE_ADVICE, fail, told
+from webapp.terminal import settings as read_settings
 
 
 @click.group()
@@ -35,21 +38,22 @@ def main() -> None:
 
 
 main.add_command(embed)
+main.add_command(key)
 
 
 @main.command()
 def serve() -> None:
     """Run the chat until it is told to stop."""
-    settings = _settings()
+    settings = read_settings()
     logs.configure(settings.rill_log_level)
     try:
         # Said in a sentence here; inside the server it would be a traceback.
         asyncio.run(_try_store(settings))
         app = create_app(settings=settings)
     except errors.RillError as error:
-        _fail(f"Rill cannot start: {_told(error)} {_STORE_ADVICE}")
+        fail(f"Rill cannot start: {told(error)} {STORE_ADVICE}")
     except OSError as error:
-        _fail(f"Rill cannot start: its data folder cannot be used ({error}). {_STORE_ADVICE}")
+        fail(f"Rill cannot start: its data folder cannot be used ({error}). {STORE_ADVICE}")
     allow_open_files()
     server = _Server(configuration(app, settings), app, settings.rill_shutdown_grace_seconds)
     server.run()
@@ -107,14 +111,14 @@ def describe(model: Model) -> str:
 @main.command()
 def check() -> None:
     """Say in words whether the settings, the store and the model work, and what to do if not."""
-    settings = _settings()
+    settings = read_settings()
     logs.configure("error")
     click.echo("Settings: fine.")
     sys.exit(0 if asyncio.run(_check(settings)) else 1)
 
 
 async def _check(settings: Settings) -> bool:
-    is_store_fine = await _is_fine("Store", _try_store(settings), _STORE_ADVICE)
+    is_store_fine = await _is_fine("Store", _try_store(settings), STORE_ADVICE)
     advice = "Check OPENAI_BASE_URL, OPENAI_API_KEY and RILL_MODEL."
     return await _is_fine("Model", _try_model(settings), advice) and is_store_fine
 
@@ -123,15 +127,9 @@ async def _is_fine(part: str, attempt: Awaitable[str], advice: str) -> bool:
     try:
         click.echo(f"{part}: {await attempt}")
     except errors.RillError as error:
-        click.echo(f"{part}: does not work. {_told(error)} {advice}")
+        click.echo(f"{part}: does not work. {told(error)} {advice}")
         return False
     return True
-
-
-def _told(error: errors.RillError) -> str:
-    if isinstance(error, errors.StoreUnavailable):
-        return f"The database cannot be used ({error.detail})."
-    return f"{error.sentence} ({error.detail})" if error.detail else error.sentence
 
 
 async def _try_store(settings: Settings) -> str:
@@ -159,13 +157,13 @@ async def _try_model(settings: Settings) -> str:
 @main.command()
 def feedback() -> None:
     """Print all rated replies, one JSON object a line: rating, comment, prompt, reply, model."""
-    settings = _settings()
+    settings = read_settings()
     logs.configure("error")
     try:
         for line in asyncio.run(_feedback(settings)):
             click.echo(line)
     except errors.StoreUnavailable as error:
-        _fail(f"{_told(error)} {_STORE_ADVICE}")
+        fail(f"{told(error)} {STORE_ADVICE}")
 
 
 async def _feedback(settings: Settings) -> Sequence[str]:
@@ -182,15 +180,3 @@ def _as_line(rated: RatedReply) -> str:
     about = {"conversation": rated.conversation_id, "reply_number": reply.number, "at": reply.created_at.isoformat()}
     said = {"rating": reply.rating, "comment": reply.comment, "prompt": rated.prompt, "reply": reply.text}
     return json.dumps({**about, **said, "model": reply.measures.model}, ensure_ascii=False)
-
-
-def _settings() -> Settings:
-    try:
-        return read()
-    except errors.SettingsInvalid as error:
-        _fail(error.sentence)
-
-
-def _fail(sentence: str) -> NoReturn:
-    click.echo(sentence, err=True)
-    sys.exit(2)

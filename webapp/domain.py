@@ -13,7 +13,10 @@ from enum import StrEnum
 from typing import ClassVar, NewType
 
 ReaderId = NewType("ReaderId", str)
-"""Who owns a conversation: 32 hex digits, minted by the server, kept by the browser in a signed cookie."""
+"""Who owns a conversation: 32 hex digits, minted by the server, kept by the browser in a signed cookie.
+
+A program with a key is `key:` and the key's id.
+"""
 
 ConversationId = NewType("ConversationId", str)
 """A conversation's unguessable name in URLs: 22 URL-safe characters, 128 random bits."""
@@ -273,6 +276,42 @@ class Share:
     conversation_id: ConversationId
     title: str
     shared_at: datetime
+
+
+class KeyScope(StrEnum):
+    """What a program may do with its key: all that a reader does, or only read."""
+
+    ASK = "ask"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramKey:
+    """What is known of a program's key: all but the key itself, which the program alone has.
+
+    `last_used_at` is at most a minute behind.
+    """
+
+    id: str
+    name: str
+    scopes: frozenset[KeyScope]
+    created_at: datetime
+    expires_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+    @property
+    def reader(self) -> ReaderId:
+        """Who the program is."""
+        return ReaderId(f"key:{self.id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A reader whom another site has introduced: always by the same `subject`, with what the model may know of them."""
+
+    subject: str
+    name: str = ""
+    context: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import secrets
 from pathlib import Path
-from typing import NoReturn
 
 import click
 import tomlkit
 from tomlkit import TOMLDocument
 from tomlkit.exceptions import TOMLKitError
 
-from webapp import errors
+from webapp import errors, logs
 from webapp.branding import Brand
+from webapp.domain import Conversation, Visitor
 from webapp.embeds import Embed, read_embed, read_tables
+from webapp.exports import PAGE_SIZE, as_object
 from webapp.security import write_private
-from webapp.settings import Settings, read
+from webapp.settings import Settings
 from webapp.snippets import snippets
+from webapp.stores.sql import SqlStore
+from webapp.stores.visitors import SqlVisitors
+from webapp.terminal import STORE_ADVICE, fail, settings, told
 
 _url = click.option(
     "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of this server, for the lines."
@@ -40,30 +47,30 @@ def embed() -> None:
 )
 def add(name: str, url: str, **given: object) -> None:
     """Add a chat called NAME, and print the lines for the pages that are to have it."""
-    settings = _settings()
-    document = _document(settings.embeds_path)
+    found = settings()
+    document = _document(found.embeds_path)
     if name in document:
-        _fail(f"There is an embed {name} already in {settings.embeds_path}.")
+        fail(f"There is an embed {name} already in {found.embeds_path}.")
     table = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items() if value}
-    added = _checked(name, table, settings.embeds_path)
+    table["secret"] = secrets.token_hex(32)
+    added = _checked(name, table, found.embeds_path)
     document[name] = tomlkit.item(table)
-    _write(settings.embeds_path, document)
-    click.echo(f"Added to {settings.embeds_path}.", err=True)
+    _write(found.embeds_path, document)
+    click.echo(f"Added to {found.embeds_path}.", err=True)
     if not added.origins:
         click.echo("No page of another site may have it yet: give its origins.", err=True)
-    _print_lines(settings, added, url)
+    _print_lines(found, added, url)
 
 
 @embed.command("list")
 def list_all() -> None:
     """Print all, one a line: name, whether it is on, origins."""
-    settings = _settings()
+    path = settings().embeds_path
     try:
-        tables = read_tables(settings.embeds_path)
-        found = [read_embed(name, table, settings.embeds_path) for name, table in tables.items()]
+        embeds = [read_embed(name, table, path) for name, table in read_tables(path).items()]
     except errors.SettingsInvalid as error:
-        _fail(error.sentence)
-    for each in found:
+        fail(error.sentence)
+    for each in embeds:
         click.echo("\t".join([each.name, "on" if each.enabled else "off", " ".join(each.origins)]))
 
 
@@ -88,14 +95,45 @@ def enable(name: str) -> None:
 )
 def snippet(name: str, url: str) -> None:
     """Print the lines for pages that are to have NAME."""
-    settings = _settings()
-    document = _document(settings.embeds_path)
-    _require(name, document, settings.embeds_path)
-    _print_lines(settings, _checked(name, document.unwrap()[name], settings.embeds_path), url)
+    found = settings()
+    document = _document(found.embeds_path)
+    _require(name, document, found.embeds_path)
+    _print_lines(found, _checked(name, document.unwrap()[name], found.embeds_path), url)
+
+
+@embed.command()
+@click.argument("name")
+def conversations(name: str) -> None:
+    """Print what visitors of NAME have said and were answered, the latest first, one JSON object a line."""
+    logs.configure("error")
+    try:
+        asyncio.run(_print_conversations(settings(), name))
+    except errors.StoreUnavailable as error:
+        fail(f"{told(error)} {STORE_ADVICE}")
+
+
+async def _print_conversations(found: Settings, name: str) -> None:
+    # What was said in one that is no longer in the file can be had, too.
+    prefix, after = Embed.model_validate({"name": name}).owner_prefix, None
+    store = SqlStore(found.database_url)
+    try:
+        await store.open()
+        visitors = SqlVisitors(store.database)
+        while page := await visitors.conversations(prefix, PAGE_SIZE, after):
+            for visitor, conversation in page:
+                click.echo(_as_line(visitor, conversation))
+            after = page[-1][1].listed.place
+    finally:
+        await store.close()
+
+
+def _as_line(visitor: Visitor | None, conversation: Conversation) -> str:
+    who = {"subject": visitor.subject, "name": visitor.name, "context": visitor.context} if visitor else None
+    return json.dumps({"visitor": who, **as_object(conversation, conversation.messages)}, ensure_ascii=False)
 
 
 def _switch(name: str, *, is_on: bool) -> None:
-    path = _settings().embeds_path
+    path = settings().embeds_path
     document = _document(path)
     _require(name, document, path)
     document[name]["enabled"] = is_on
@@ -103,9 +141,9 @@ def _switch(name: str, *, is_on: bool) -> None:
     click.echo(f"{name} is {'on' if is_on else 'off'}.", err=True)
 
 
-def _print_lines(settings: Settings, found: Embed, url: str) -> None:
-    brand = Brand(settings.rill_name, settings.rill_footer, settings.rill_logo, settings.rill_accent)
-    lines = snippets(f"{url.rstrip('/')}/embed/{found.name}", found.title or brand.name, *brand.button_colors)
+def _print_lines(found: Settings, added: Embed, url: str) -> None:
+    brand = Brand(found.rill_name, found.rill_footer, found.rill_logo, found.rill_accent)
+    lines = snippets(f"{url.rstrip('/')}/embed/{added.name}", added.title or brand.name, *brand.button_colors)
     click.echo(f"A frame:\n\n{lines.frame}\n\nA button that opens it:\n\n{lines.button}\n")
     click.echo(f"In a page that has htmx:\n\n{lines.fragment}")
 
@@ -115,12 +153,12 @@ def _document(path: Path) -> TOMLDocument:
     try:
         return tomlkit.parse(path.read_text("utf-8")) if path.exists() else tomlkit.document()
     except (OSError, ValueError, TOMLKitError) as error:
-        _fail(f"{path} cannot be read: {error}.")
+        fail(f"{path} cannot be read: {error}.")
 
 
 def _require(name: str, document: TOMLDocument, path: Path) -> None:
     if name not in document:
-        _fail(f"There is no embed {name} in {path}.")
+        fail(f"There is no embed {name} in {path}.")
     _checked(name, document.unwrap()[name], path)
 
 
@@ -128,7 +166,7 @@ def _checked(name: str, table: object, path: Path) -> Embed:
     try:
         return read_embed(name, table, path)
     except errors.SettingsInvalid as error:
-        _fail(error.sentence)
+        fail(error.sentence)
 
 
 def _write(path: Path, document: TOMLDocument) -> None:
@@ -136,16 +174,4 @@ def _write(path: Path, document: TOMLDocument) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(path, tomlkit.dumps(document))
     except OSError as error:
-        _fail(f"{path} cannot be written: {error.strerror}.")
-
-
-def _settings() -> Settings:
-    try:
-        return read()
-    except errors.SettingsInvalid as error:
-        _fail(error.sentence)
-
-
-def _fail(sentence: str) -> NoReturn:
-    click.echo(sentence, err=True)
-    raise SystemExit(2)
+        fail(f"{path} cannot be written: {error.strerror}.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
 
 from webapp import errors
 from webapp.domain import Assistant, AssistantId, Parameters, ReaderId, Setup
@@ -51,11 +51,13 @@ class Embed(BaseModel):
     """One chat in other pages, as its table in the file says.
 
     `origins` are those whose pages may have it. It answers as an `assistant` of the operator's, or as the
-    `system_prompt` and the parameters here say. `greeting` and `starters` are what an empty chat shows. `keep_days`
-    after its last message a conversation is deleted. With `enabled` false, all of it rests, and nobody can ask.
+    `system_prompt` and the parameters here say. Sites introduce visitors by tokens signed with the `secret` (see
+    `webapp.visitors`); with `known_only`, others are turned away. `greeting` and `starters` are what an empty chat
+    shows. `keep_days` after its last message a conversation is deleted. With `enabled` false, all of it rests, and
+    nobody can ask.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: Name
     origins: tuple[str, ...] = ()
@@ -67,6 +69,8 @@ class Embed(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     greeting: Line = ""
     starters: Annotated[tuple[Line, ...], Field(max_length=MAX_STARTERS)] = ()
+    secret: Annotated[SecretStr, Field(min_length=32)] | None = None
+    known_only: bool = False
     theme: Literal["", "light", "dark"] = ""
     enabled: bool = True
     keep_days: int = Field(30, ge=1, le=3650)

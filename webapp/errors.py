@@ -10,8 +10,11 @@
     |   `-- EmbedNotFound
     |-- NotSignedIn                   401
     |-- VisitEnded                    403
+    |-- VisitorRefused                403
     |-- QuotaReached                  429
     |-- MethodNotAllowed              405
+    |-- ProgramKeyUnknown             401
+    |-- ProgramKeyReadsOnly           403
     |-- PromptRefused                 422
     |   |-- PromptEmpty
     |   `-- PromptTooLong             413
@@ -59,6 +62,10 @@ class RillError(Exception):
         self.sentence = _(type(self).sentence) if sentence is None else sentence
         self.detail = detail
         super().__init__(detail or self.sentence)
+
+    def as_json(self) -> dict[str, str]:
+        """Say it as programs are told."""
+        return {"type": "error", "cause": self.cause, "message": self.sentence}
 
 
 class NotFound(RillError):
@@ -123,6 +130,14 @@ class VisitEnded(RillError):
     sentence = N_("This chat was left alone for a day and has ended.")
 
 
+class VisitorRefused(RillError):
+    """What another site says of its visitor cannot be believed; the detail tells its operator why."""
+
+    status = 403
+    cause = "visitor_refused"
+    sentence = N_("This page could not say who you are. Reload it, and try again.")
+
+
 class QuotaReached(RillError):
     """An operator's limit for an embed; the reader is told when it is over."""
 
@@ -146,6 +161,20 @@ class MethodNotAllowed(RillError):
     status = 405
     cause = "method_not_allowed"
     sentence = N_("This address does not take requests of this kind.")
+
+
+class ProgramKeyUnknown(RillError):
+    """No such key, or one that was revoked or has expired: whoever guesses learns nothing."""
+
+    status = 401
+    cause = "key_unknown"
+    sentence = N_("This key does not open anything here: it is misspelled, or was revoked, or has expired.")
+
+
+class ProgramKeyReadsOnly(RillError):
+    status = 403
+    cause = "key_reads_only"
+    sentence = N_("This key may only read. Whoever runs this server can make one that may ask, too.")
 
 
 class PromptRefused(RillError):

@@ -84,12 +84,17 @@ def _as_section(message: Message) -> str:
 
 
 def as_json(conversation: Conversation, messages: Sequence[Message]) -> str:
-    """Write a conversation with all its branches: each message names its `parent`, and `head` ends the showing one.
+    """Write a conversation as JSON (see `as_object`)."""
+    return json.dumps(as_object(conversation, messages), ensure_ascii=False, indent=1)
+
+
+def as_object(conversation: Conversation, messages: Sequence[Message]) -> dict[str, object]:
+    """Give a conversation with its messages, each with its `parent`; `head` ends the showing branch.
 
     How an operator's assistant is set up is not the reader's to take along.
     """
     setup = Setup(assistant=conversation.setup.assistant) if conversation.setup.is_fixed else conversation.setup
-    whole = {
+    return {
         "format": FORMAT,
         "version": VERSION,
         "id": conversation.id,
@@ -101,12 +106,11 @@ def as_json(conversation: Conversation, messages: Sequence[Message]) -> str:
         "temperature": setup.parameters.temperature,
         "max_tokens": setup.parameters.max_tokens,
         "head": conversation.messages[-1].number if conversation.messages else None,
-        "messages": [_as_object(message) for message in messages],
+        "messages": [_message(message) for message in messages],
     }
-    return json.dumps(whole, ensure_ascii=False, indent=1)
 
 
-def _as_object(message: Message) -> dict[str, object]:
+def _message(message: Message) -> dict[str, object]:
     about: dict[str, object] = {
         "number": message.number,
         "parent": message.parent,

@@ -16,7 +16,7 @@ from webapp.brokers import Broker
 from webapp.domain import ConversationId, ListChange, ListedConversation, Listing, ListNews, ReaderId
 from webapp.languages import gettext as _
 from webapp.languages import number
-from webapp.stores import Catalog, Workshop
+from webapp.stores import Catalog, VisitorStore, Workshop
 from webapp.text import one_line
 
 log = structlog.get_logger()
@@ -43,9 +43,11 @@ class Lists:
         catalog: Catalog,
         workshop: Workshop,
         broker: Broker,
+        visitors: VisitorStore | None = None,
         lifetimes: Callable[[], Mapping[str, timedelta]] = dict,
     ) -> None:
-        self.catalog, self._workshop, self._broker, self._lifetimes = catalog, workshop, broker, lifetimes
+        self.catalog, self._workshop, self._broker = catalog, workshop, broker
+        self._visitors, self._lifetimes = visitors, lifetimes
         self._purger: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -108,6 +110,8 @@ class Lists:
                 await self._workshop.purge_drafts(now - timedelta(days=DRAFT_DAYS))
                 for owners, lifetime in self._lifetimes().items():
                     gone += await self.catalog.expire(owners, now - lifetime)
+                    if self._visitors is not None:
+                        await self._visitors.forget(owners, now - lifetime)
             except errors.StoreUnavailable as error:
                 log.warning("conversations.not_purged", detail=error.detail)
             else:

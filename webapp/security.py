@@ -14,13 +14,19 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
+import structlog
 from itsdangerous import BadSignature, TimestampSigner
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from webapp.domain import ReaderId
+from webapp import errors
+from webapp.domain import KeyScope, ReaderId
+from webapp.languages import gettext as _
+from webapp.stores import KeyStore
+
+log = structlog.get_logger()
 
 COOKIE = "rill_reader"
 COOKIE_SECONDS = 400 * 24 * 3600
@@ -161,7 +167,8 @@ class Guard:
 
     Pure ASGI, because it has to see WebSocket handshakes too. The reader's id is in `scope["state"]["reader"]`. A new
     reader, or one whose cookie is past half its life, gets a cookie once somebody has asked who it is
-    (`webapp.services.reader`), so not with a static file.
+    (`webapp.services.reader`), so not with a static file. A program that shows a key is that key's reader, whatever
+    cookie it sends, and gets none.
     """
 
     def __init__(
@@ -192,15 +199,17 @@ class Guard:
                 self._add_headers(message, scope, cookie_for if is_cookie_due else None)
             await send(message)
 
-        refusal = self._refusal(scope, headers)
+        refusal: Response | None = self._refusal(scope, headers)
+        if refusal is None and _has_key(headers):
+            refusal = await _take_key(scope, headers)
+        elif refusal is None and self._identify is not None:
+            state["reader"] = await _identified(self._identify, HTTPConnection(scope))
+        elif refusal is None:
+            state["reader"], needs_cookie = self._reader(HTTPConnection(scope))
+            cookie_for = state["reader"] if needs_cookie else None
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return
-        if self._identify is not None:
-            state["reader"] = await _identified(self._identify, HTTPConnection(scope))
-        else:
-            state["reader"], needs_cookie = self._reader(HTTPConnection(scope))
-            cookie_for = state["reader"] if needs_cookie else None
         await self._app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
@@ -257,6 +266,37 @@ async def _identified(identify: Identify, connection: HTTPConnection) -> ReaderI
     found = identify(connection)
     name = await found if isinstance(found, Awaitable) else found
     return None if name is None else ReaderId(f"user:{name}")
+
+
+def _has_key(headers: Headers) -> bool:
+    """Tell whether somebody shows a key, good or bad. Other schemes are for a proxy that may stand before us."""
+    return headers.get("authorization", "").partition(" ")[0].lower() == "bearer"
+
+
+async def _take_key(scope: Scope, headers: Headers) -> Response | None:
+    """Have a key's reader ask, or give the answer that refuses the key.
+
+    The store is open by now, though it was not when the `Guard` was made.
+    """
+    store: KeyStore = scope["app"].state.services.keys
+    try:
+        key = await store.find(headers["authorization"].partition(" ")[2].strip())
+        if KeyScope.ASK not in key.scopes and not _only_reads(scope):
+            raise errors.ProgramKeyReadsOnly
+    except errors.StoreUnavailable as error:
+        log.warning("key.not_looked_up", cause=error.cause, detail=error.detail)
+        sentence = _("This key could not be looked up. Please try again.")
+        return JSONResponse(errors.StoreUnavailable(sentence).as_json(), error.status)
+    except errors.RillError as error:
+        challenge = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+        return JSONResponse(error.as_json(), error.status, headers=challenge)
+    scope["state"]["reader"] = key.reader
+    return None
+
+
+def _only_reads(scope: Scope) -> bool:
+    """Tell whether a request changes nothing; up a socket, prompts may come."""
+    return scope["type"] == "http" and scope["method"] in {"GET", "HEAD"}
 
 
 def _new_reader() -> ReaderId:

@@ -24,8 +24,9 @@ from webapp.quotas import Quotas
 from webapp.rendering import Renderer
 from webapp.replies import ReplyRenderer
 from webapp.settings import Settings
-from webapp.stores import ShareStore, Store, Workshop
+from webapp.stores import KeyStore, ShareStore, Store, VisitorStore, Workshop
 from webapp.turns import Turns
+from webapp.visitors import Introductions
 from webapp.visits import Visit, Visits
 
 SCRIPTS_COOKIE = "rill_scripts"
@@ -55,6 +56,9 @@ class Services:
     embeds: Embeds
     visits: Visits
     quotas: Quotas
+    introductions: Introductions
+    visitors: VisitorStore
+    keys: KeyStore
     brand: Brand
     assets: Assets
 
@@ -73,7 +77,7 @@ def services(connection: HTTPConnection) -> Services:
 
 
 def reader(connection: HTTPConnection) -> ReaderId:
-    """Who asks: a visitor of an embed, or whom the `Guard` read from the cookie, or minted, and will now give one.
+    """Who asks: an embed's visitor, or whom the `Guard` read from a key or cookie, or minted, and will now give one.
 
     Raises `NotSignedIn` where the app around this one knows nobody.
     """

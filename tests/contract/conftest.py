@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.stores import Clock, PostgresServer, postgres_url, running_postgres, sqlite_url
-from webapp.stores import AttachmentStore, Catalog, ShareStore, Workshop
+from webapp.stores import AttachmentStore, Catalog, KeyStore, ShareStore, VisitorStore, Workshop
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
+from webapp.stores.keys import SqlKeys
 from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
+from webapp.stores.visitors import SqlVisitors
 from webapp.stores.workshop import SqlWorkshop
 
 
@@ -60,5 +62,15 @@ def attachments(store: SqlStore) -> AttachmentStore:
 
 
 @pytest.fixture
+def visitors(store: SqlStore) -> VisitorStore:
+    return SqlVisitors(store.database)
+
+
+@pytest.fixture
 def shares(store: SqlStore) -> ShareStore:
     return SqlShares(store.database)
+
+
+@pytest.fixture
+def keys(store: SqlStore) -> KeyStore:
+    return SqlKeys(store.database)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 import time
@@ -11,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 
 from tests.clients import LINES, Gated, ask, asking, new_reader, socket
@@ -21,6 +23,7 @@ from webapp.setups import Offer
 from webapp.visits import Visits
 
 HOST = "https://shop.example"
+SECRET = "k" * 40
 FILE = f"""
 [support]
 origins = ["{HOST}", "http://127.0.0.1:5500"]
@@ -30,12 +33,17 @@ model = "big"
 greeting = "What can we do for you?"
 starters = ["Where is my parcel?"]
 theme = "dark"
+secret = "{SECRET}"
 
 [support.limits]
 visitor_prompts_per_hour = 3
 
 [other]
 origins = ["https://other.example"]
+
+[members]
+secret = "{SECRET}"
+known_only = true
 
 [resting]
 enabled = false
@@ -52,9 +60,9 @@ async def embedding(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator
         yield server
 
 
-async def begin(visitor: httpx.AsyncClient, name: str = "support", **query: str) -> str:
+async def begin(program: httpx.AsyncClient, name: str = "support", **query: str) -> str:
     """Begin a visit; give the path of its chat, such as `/e/TOKEN`."""
-    answer = await visitor.get(f"/embed/{name}", params=query)
+    answer = await program.get(f"/embed/{name}", params=query)
     assert answer.status_code == 303
     return "/".join(answer.headers["location"].split("/")[:3])
 
@@ -282,6 +290,62 @@ async def test_a_page_gets_a_new_address_by_the_hour_and_ends_after_a_day(
     assert HOST in ended.headers["content-security-policy"]
     assert "Mine" not in ended.text
     assert [str(link.attrs["href"]) for link in again] == ["/embed/support"]
+
+
+def introduction(subject: str, embed: str = "support", **claims: str) -> str:
+    now = int(time.time())
+    return jwt.encode({"sub": subject, "aud": embed, "iat": now, "exp": now + 60, **claims}, SECRET, "HS256")
+
+
+async def test_a_known_visitor_s_conversations_follow_them_and_the_model_knows_who_asks(
+    embedding: RillServer, upstream: ScriptedUpstream
+) -> None:
+    async with new_reader(embedding) as phone, new_reader(embedding) as laptop, new_reader(embedding) as other:
+        visit = await begin(phone, visitor=introduction("7", name="Ada", context="Has ordered a lamp."))
+        told = await ask(phone, "Where is it?", visit)
+        place = told.path.removeprefix(visit)
+        elsewhere = await laptop.get("/embed/support", params={"visitor": introduction("7")})
+        somebody = await begin(other, visitor=introduction("8"))
+
+        assert elsewhere.headers["location"].endswith(place)
+        assert (await laptop.get(elsewhere.headers["location"])).status_code == 200
+        assert (await other.get(f"{somebody}{place}")).status_code == 404
+    system = upstream.exchanges[0].body["messages"][0]["content"]
+    assert system.startswith("You work for a shop.")
+    assert system.endswith("Name: Ada\nHas ordered a lamp.")
+
+
+async def test_who_cannot_be_believed_is_told_so_in_the_frame(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        forged = await visitor.get("/embed/support", params={"visitor": introduction("7")[:-2]}, headers=HTML)
+        other = await visitor.get("/embed/members", params={"visitor": introduction("7")}, headers=HTML)
+        unknown = await visitor.get("/embed/members", headers=HTML)
+        program = await visitor.get("/embed/members", headers=JSON)
+        known = await visitor.get("/embed/members", params={"visitor": introduction("7", "members")})
+
+    assert [each.status_code for each in (forged, other, unknown, program, known)] == [403, 403, 401, 401, 303]
+    assert "could not say who you are" in forged.text
+    assert HOST in forged.headers["content-security-policy"]
+    assert program.json()["cause"] == "not_signed_in"
+    assert "embed.refused" in embedding.output
+    assert SECRET not in embedding.output
+
+
+async def test_an_operator_exports_what_visitors_said(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor, new_reader(embedding) as reader:
+        visit = await begin(visitor, visitor=introduction("7", name="Ada"))
+        await ask(visitor, "Mine", visit)
+        await ask(visitor, "Somebody's", await begin(visitor))
+        await ask(reader, "Of no embed")
+    code, output, _ = await run(embedding, "conversations", "support")
+
+    said = [json.loads(line) for line in output.splitlines()]
+    assert code == 0
+    assert [(each["visitor"] and each["visitor"]["name"], each["messages"][0]["text"]) for each in said] == [
+        (None, "Somebody's"),
+        ("Ada", "Mine"),
+    ]
+    assert all(each["system_prompt"] == "" for each in said)
 
 
 async def run(server: RillServer, *arguments: str) -> tuple[int, str, str]:

@@ -68,7 +68,7 @@ async def refused(request: Request, error: Exception) -> Response:
         body = services(request).renderer.render("fragments/refusal.html", page=page, notice=error.sentence)
         return fragments(request, page, body, error.status)
     if is_program(request):
-        return JSONResponse({"type": "error", "cause": error.cause, "message": error.sentence}, error.status)
+        return JSONResponse(error.as_json(), error.status)
     return _error_page(request, page, error.status, error.sentence)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 
+import structlog
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
@@ -16,7 +17,10 @@ from webapp.security import framed_policy
 from webapp.services import base, origin, services
 from webapp.snippets import snippets
 from webapp.stores import Shelf
+from webapp.visitors import name_of
 from webapp.visits import Visit
+
+log = structlog.get_logger()
 
 PREFLIGHT_SECONDS = 600
 PREVIEW_POLICY = (
@@ -46,27 +50,28 @@ class VisitGate:
         except errors.EmbedNotFound as error:
             return PlainTextResponse(f"{error.sentence}\n", error.status)(scope, receive, send)
         if visit.has_ended:
-            return _ended(connection, visit)(scope, receive, send)
+            ended = _told(connection, connection.state.outside, visit.embed, errors.VisitEnded())
+            return ended(scope, receive, send)
         connection.state.visit, connection.state.reader = visit, visit.reader
         if visit.is_old and _is_page(scope):
             return _renewed(connection, visit)(scope, receive, send)
         return self._app(scope, receive, send)
 
 
-def _ended(connection: HTTPConnection, visit: Visit) -> Response:
-    """Say that a visit is over, in the frame that it was in, with the way to a new one."""
+def _told(connection: HTTPConnection, outside: str, embed: Embed, error: errors.RillError) -> Response:
+    """Say in the frame of a chat why there is none, with the way to a new one if one has ended."""
     if connection.scope["type"] == "websocket":
-        return PlainTextResponse(errors.VisitEnded().sentence, errors.VisitEnded.status)
+        return PlainTextResponse(error.sentence, error.status)
     found = services(connection)
     body = found.renderer.render(
-        "pages/visit_ended.html",
-        base=connection.state.outside,
-        embed=visit.embed,
-        explanation=errors.VisitEnded().sentence,
+        "pages/no_visit.html",
+        base=outside,
+        embed=embed,
+        explanation=error.sentence,
+        has_ended=isinstance(error, errors.VisitEnded),
         assets=found.assets,
     )
-    policy = framed_policy(visit.embed.origins)
-    return Response(body, errors.VisitEnded.status, {"Content-Security-Policy": policy}, "text/html")
+    return Response(body, error.status, {"Content-Security-Policy": framed_policy(embed.origins)}, "text/html")
 
 
 def _is_page(scope: Scope) -> bool:
@@ -85,12 +90,18 @@ def _renewed(connection: HTTPConnection, visit: Visit) -> Response:
 
 
 async def begin(request: Request) -> Response:
-    """`GET /embed/{name}`: begin a visit, or go on with the one whose token is in `?visit=`, and show its chat.
+    """`GET /embed/{name}`: begin a visit, and show its chat. `?visitor=` introduces somebody, `?visit=` goes on.
 
     A frame is sent on to it; htmx gets a frame to put into its page; a program gets the visit's address as JSON.
     """
     embed = _embed(request)
-    visit = _visit(request, embed)
+    try:
+        visit = await _visit(request, embed)
+    except (errors.VisitorRefused, errors.NotSignedIn) as error:
+        if answers.is_program(request):
+            raise
+        log.info("embed.refused", embed=embed.name, cause=error.cause, detail=error.detail)
+        return _told(request, base(request), embed, error)
     url = f"{base(request)}/e/{visit.token}/{await _latest(request, visit)}"
     if answers.wants_json(request):
         about = {"visit": visit.token, "url": origin(request) + url, "ends_at": visit.ends_at.isoformat()}
@@ -134,14 +145,27 @@ def _embed(request: Request) -> Embed:
     return services(request).embeds.find(request.path_params["name"])
 
 
-def _visit(request: Request, embed: Embed) -> Visit:
-    """Go on with a visit to this embed that has not ended; otherwise begin one."""
-    found = services(request).visits
+async def _visit(request: Request, embed: Embed) -> Visit:
+    """Begin a visit of somebody whom the site introduces; or go on with one that has not ended; or begin one."""
+    found = services(request)
+    if (token := request.query_params.get("visitor")) is not None:
+        visitor = found.introductions.read(embed, token)
+        visit = found.visits.begin(embed, name_of(visitor))
+        await found.visitors.keep(visit.reader, visitor)
+        return visit
+    known = _resumed(request, embed)
+    if known is None and embed.known_only:
+        raise errors.NotSignedIn
+    return found.visits.begin(embed, known)
+
+
+def _resumed(request: Request, embed: Embed) -> str | None:
+    """Give the visitor of the visit to this embed whose token the site has kept, unless that has ended."""
     try:
-        visit = found.read(request.query_params.get("visit", ""))
+        visit = services(request).visits.read(request.query_params.get("visit", ""))
     except errors.EmbedNotFound:
-        return found.begin(embed)
-    return found.begin(embed, None if visit.has_ended or visit.embed.name != embed.name else visit.visitor)
+        return None
+    return None if visit.has_ended or visit.embed.name != embed.name else visit.visitor
 
 
 async def _latest(request: Request, visit: Visit) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,6 +20,7 @@ from webapp.services import asking_page, embed_of, reader, services
 from webapp.setups import read_setup
 from webapp.text import clean
 from webapp.transports import ndjson, sse
+from webapp.visitors import about
 
 _RATINGS: dict[str, int | None] = {"good": 1, "bad": -1, "unrate": None}
 _REFUSALS = (
@@ -113,7 +116,9 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
 async def _setup(request: Request, sent: SentPrompt) -> Setup:
     """Set a new conversation up: as its embed is, as an assistant, or as the reader wrote beside the prompt."""
     if (embed := embed_of(request)) is not None:
-        return services(request).embeds.setup(embed)
+        setup, visitor = services(request).embeds.setup(embed), await services(request).visitors.find(reader(request))
+        known = about(visitor) if visitor else ""
+        return replace(setup, system_prompt="\n\n".join(filter(None, [setup.system_prompt, known])))
     assistants = services(request).assistants
     if sent.assistant is not None:
         return (await assistants.find(reader(request), sent.assistant)).setup

@@ -23,10 +23,12 @@ from webapp.domain import (
     ConversationId,
     Hit,
     ImportedConversation,
+    KeyScope,
     ListedConversation,
     Listing,
     Message,
     Place,
+    ProgramKey,
     RatedReply,
     ReaderId,
     Rendering,
@@ -34,6 +36,7 @@ from webapp.domain import (
     Setup,
     Share,
     ShareToken,
+    Visitor,
     Window,
 )
 
@@ -303,6 +306,50 @@ class ShareStore(Protocol):
 
     async def conversation(self, token: ShareToken) -> tuple[Share, Conversation]:
         """Give what a link shows, under the title that it had, whoever asks. Raises `ShareNotFound`."""
+
+
+class VisitorStore(Protocol):
+    """Readers whom other sites have introduced; and what visitors of an embed have said, for its operator.
+
+    All methods raise `StoreUnavailable` when the database fails.
+    """
+
+    async def keep(self, reader: ReaderId, visitor: Visitor) -> None:
+        """Keep who a reader is, as a site has just said it."""
+
+    async def find(self, reader: ReaderId) -> Visitor | None:
+        """Tell who a reader is, if any site ever did."""
+
+    async def conversations(
+        self, readers: str, limit: int, after: Place | None = None
+    ) -> Sequence[tuple[Visitor | None, Conversation]]:
+        """Give the latest conversations after a place, of readers whose ids begin so, with who these are."""
+
+    async def forget(self, readers: str, before: datetime) -> int:
+        """Delete what is known of such readers who were last seen before then, and have no conversation any more."""
+
+
+class KeyStore(Protocol):
+    """The keys that programs show in the place of a cookie.
+
+    All methods raise `StoreUnavailable` when the database fails. What a program has written is its key's
+    own; it stays in the store when the key is revoked, and nobody can reach it.
+    """
+
+    async def make(self, name: str, scopes: Collection[KeyScope], days: int | None = None) -> str | None:
+        """Make a key that works for some days, or until it is revoked; give it, which nobody can do a second time.
+
+        Nothing is made, and nothing given, if there is one of that name, expired or not.
+        """
+
+    async def every(self) -> Sequence[ProgramKey]:
+        """Give all keys, also those that have expired, oldest first."""
+
+    async def revoke(self, name: str) -> bool:
+        """Have a key open nothing from now on; tell whether there was one of that name."""
+
+    async def find(self, key: str) -> ProgramKey:
+        """Tell whose key this is, and note that it was used. Raises `ProgramKeyUnknown`."""
 
 
 class ImportStore(Protocol):

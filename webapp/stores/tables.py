@@ -201,6 +201,35 @@ shares = Table(
     UniqueConstraint("token"),
 )
 
+visitors = Table(
+    "visitors",
+    metadata,
+    # Readers whom other sites have introduced, as they last did.
+    Column("reader", StorableText),
+    Column("subject", StorableText, nullable=False),
+    Column("name", StorableText, nullable=False),
+    Column("context", StorableText, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("reader"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    # What programs show in the place of a cookie; of the key itself only its hash is kept.
+    Column("id", StorableText),
+    Column("name", StorableText, nullable=False),
+    Column("hash", StorableText, nullable=False),
+    # The names of its scopes, with spaces between them.
+    Column("scopes", StorableText, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime),
+    Column("last_used_at", UTCDateTime),
+    PrimaryKeyConstraint("id"),
+    UniqueConstraint("name"),
+    UniqueConstraint("hash"),
+)
+
 drafts = Table(
     "drafts",
     metadata,
