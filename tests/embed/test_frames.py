@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import httpx
-from playwright.async_api import Browser, FrameLocator, Page, expect
+import pytest
+from playwright.async_api import Browser, FrameLocator, Page, Request, expect
 
 from tests.browser.conftest import NewPage
 from tests.clients import Gated
 from tests.embed.conftest import Host
 from tests.embed.hosts import HTMX, page
-from tests.fakes import ScriptedUpstream
+from tests.fakes import ScriptedUpstream, network
 from webapp.snippets import HTMX_CONFIG, snippets
 
 HTMX_HEAD = f"{HTMX_CONFIG}<script src=htmx.js></script>"
@@ -143,3 +146,41 @@ async def test_htmx_of_a_host_that_is_not_listed_gets_nothing(browser: Browser, 
     assert "/embed/other" in (await failed.value).url
     await expect(shown.locator("iframe")).to_have_count(0)
     await shown.close()
+
+
+@pytest.mark.parametrize("sockets", ["refuse", "black-hole"])
+async def test_a_frame_steps_down_where_sockets_do_not_get_through(
+    new_page: NewPage, host: Host, upstream: ScriptedUpstream, sockets: Literal["refuse", "black-hole"]
+) -> None:
+    async with network(host.rill.url) as between:
+        between.sockets = sockets
+        shown = await new_page()
+        await shown.goto(host.has("index.html", page(frame(f"{between.url}/embed/support"))))
+        upstream.script = lambda exchange: exchange.reply("One.")
+        await asks(shown, "One?")
+        await is_answered(shown, "One.")
+        gated = Gated(upstream, "Half and ", "whole.")
+        await asks(shown, "Two?")
+        gated.let()
+        await expect(chat(shown).locator("article.reply .text").last).to_contain_text("Half")
+        between.cut()
+        gated.let_all()
+        await is_answered(shown, "Half and whole.")
+
+        assert await shown.context.cookies() == []
+
+
+async def test_a_chat_weighs_less_than_forty_kilobytes_and_asks_nobody_else(new_page: NewPage, host: Host) -> None:
+    """What comes over the network for a frame, until it can be written in; docs/embedding.md has the number."""
+    shown = await new_page()
+    requests: list[Request] = []
+    shown.on("requestfinished", lambda request: requests.append(request))
+    await shown.goto(host.has("index.html", page(frame(host.embed_url))))
+    await expect(chat(shown).locator("#prompt")).to_be_visible()
+    await shown.wait_for_load_state("networkidle")
+
+    theirs = [request for request in requests if not request.url.startswith((host.origin, "data:"))]
+    sizes = [await request.sizes() for request in theirs]
+    assert all(request.url.startswith(f"{host.rill.url}/") for request in theirs)
+    assert len(theirs) <= 5
+    assert 10_000 < sum(size["responseBodySize"] + size["responseHeadersSize"] for size in sizes) < 40_000
