@@ -45,6 +45,7 @@ from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.imports import SqlImports
 from webapp.stores.keys import SqlKeys
+from webapp.stores.outbox import SqlOutbox
 from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
 from webapp.stores.visitors import SqlVisitors
@@ -53,6 +54,7 @@ from webapp.titles import Titles
 from webapp.turns import SILENT_TURN_SECONDS, Turns
 from webapp.visitors import Introductions
 from webapp.visits import Visits
+from webapp.webhooks import Event, Webhooks
 
 log = structlog.get_logger()
 
@@ -147,6 +149,9 @@ def _lifespan(
             reader_lists = Lists(SqlCatalog(store.database), workshop, broker, visitors, embeds.lifetimes)
             stack.push_async_callback(reader_lists.close)
             await reader_lists.open()
+            webhooks = Webhooks(SqlOutbox(store.database), visitors, embeds)
+            stack.push_async_callback(webhooks.close)
+            await webhooks.open()
             titles = Titles(chosen, reader_lists)
             stack.push_async_callback(titles.close)
             quotas = Quotas()
@@ -156,7 +161,7 @@ def _lifespan(
             running = Turns(
                 *(store, broker, chosen, renderer, replies, _limits(settings), attached),
                 system=settings.rill_system_prompt,
-                on_end=partial(_on_end, embeds, quotas, titles if settings.rill_titles else None),
+                on_end=partial(_on_end, embeds, quotas, webhooks, titles if settings.rill_titles else None),
             )
             await running.open(silent_seconds=0 if store.is_embedded else SILENT_TURN_SECONDS)
             stack.push_async_callback(running.close, settings.rill_shutdown_grace_seconds)
@@ -182,6 +187,7 @@ def _lifespan(
                 quotas,
                 Introductions(),
                 visitors,
+                webhooks,
                 SqlKeys(store.database),
                 brand,
                 Assets(_folder("static"), brand),
@@ -192,10 +198,19 @@ def _lifespan(
     return lifespan
 
 
-def _on_end(embeds: Embeds, quotas: Quotas, titles: Titles | None, conversation: Conversation, reply: Message) -> None:
-    """Count a reply where there are limits; give its conversation a title where a list shows that."""
+def _on_end(
+    embeds: Embeds,
+    quotas: Quotas,
+    webhooks: Webhooks,
+    titles: Titles | None,
+    conversation: Conversation,
+    reply: Message,
+) -> None:
+    """Count a reply where there are limits, and tell of it; give its conversation a title where a list shows that."""
     if (embed := embeds.of(conversation.owner)) is not None:
         quotas.count(embed, (reply.measures.prompt_tokens or 0) + (reply.measures.reply_tokens or 0))
+        about = {"number": reply.number, "text": reply.text, "state": reply.state, "cause": reply.cause}
+        webhooks.tell_soon(Event.REPLY_FINISHED, conversation, {"reply": about})
     elif titles is not None:
         titles.begin(conversation, reply)
 

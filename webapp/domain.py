@@ -315,6 +315,16 @@ class Visitor:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """Something that is to be told to an embed's operator, as JSON; `attempts` is how often that was tried."""
+
+    id: str
+    embed: str
+    body: str
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedConversation:
     """A conversation that was held elsewhere. `head` is the number of a message on the branch to show.
 

@@ -11,9 +11,19 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from webapp import errors
 from webapp.domain import Assistant, AssistantId, Parameters, ReaderId, Setup
@@ -52,9 +62,10 @@ class Embed(BaseModel):
 
     `origins` are those whose pages may have it. It answers as an `assistant` of the operator's, or as the
     `system_prompt` and the parameters here say. Sites introduce visitors by tokens signed with the `secret` (see
-    `webapp.visitors`); with `known_only`, others are turned away. `greeting` and `starters` are what an empty chat
-    shows. `keep_days` after its last message a conversation is deleted. With `enabled` false, all of it rests, and
-    nobody can ask.
+    `webapp.visitors`); with `known_only`, others are turned away. What happens is told to the `webhook` (see
+    `webapp.webhooks`); with `handover`, visitors can ask for a person there. `greeting` and `starters` are what an
+    empty chat shows. `keep_days` after its last message a conversation is deleted. With `enabled` false, all of it
+    rests, and nobody can ask.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -71,6 +82,8 @@ class Embed(BaseModel):
     starters: Annotated[tuple[Line, ...], Field(max_length=MAX_STARTERS)] = ()
     secret: Annotated[SecretStr, Field(min_length=32)] | None = None
     known_only: bool = False
+    webhook: str = ""
+    handover: bool = False
     theme: Literal["", "light", "dark"] = ""
     enabled: bool = True
     keep_days: int = Field(30, ge=1, le=3650)
@@ -80,6 +93,16 @@ class Embed(BaseModel):
     @classmethod
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(as_origin(origin) for origin in origins)
+
+    @model_validator(mode="after")
+    def _can_sign(self) -> Embed:
+        if self.webhook and urlsplit(self.webhook).scheme not in {"http", "https"}:
+            raise ValueError("webhook: it has to be an http or https address")
+        if self.webhook and self.secret is None:
+            raise ValueError("webhook: it needs a secret, which signs what it is told")
+        if self.handover and not self.webhook:
+            raise ValueError("handover: it needs a webhook, which is told who asks for a person")
+        return self
 
     @property
     def owner_prefix(self) -> str:
@@ -173,9 +196,9 @@ def read_embed(name: str, table: object, path: Path) -> Embed:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-        raise errors.SettingsInvalid(
-            f"{path}, [{name}]: {where} cannot be used: {first['msg'].removeprefix('Value error, ')}."
-        ) from None
+        what = f"{where} cannot be used: " if where else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise errors.SettingsInvalid(f"{path}, [{name}]: {what}{reason}.") from None
     return embed.model_copy(update={"starters": tuple(map(one_line, embed.starters))})
 
 

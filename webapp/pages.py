@@ -164,6 +164,10 @@ class Page:
         return f"{self.conversation_url}/branch"
 
     @property
+    def person_url(self) -> str:
+        return f"{self.conversation_url}/person"
+
+    @property
     def rating_url(self) -> str:
         return f"{self.conversation_url}/rating"
 
@@ -181,6 +185,7 @@ class Page:
         if self.conversation_id is not None:
             forms = [self.stop_url, self.retry_url, self.continue_url, self.branch_url]
             forms += [self.rating_url, self.delete_url]
+            forms += [self.person_url] if self.embed and self.embed.handover else []
             paths += [self._stream_path, f"{self.conversation_url}/fallback", *forms]
         urls = [self.origin + path for path in paths]
         urls.append(f"ws{self.origin.removeprefix('http')}{self._stream_path}")

@@ -28,6 +28,7 @@ from webapp.stores import KeyStore, ShareStore, Store, VisitorStore, Workshop
 from webapp.turns import Turns
 from webapp.visitors import Introductions
 from webapp.visits import Visit, Visits
+from webapp.webhooks import Webhooks
 
 SCRIPTS_COOKIE = "rill_scripts"
 """Says "off" for a browser that was seen to run no scripts; its pages stream a running reply in themselves."""
@@ -58,6 +59,7 @@ class Services:
     quotas: Quotas
     introductions: Introductions
     visitors: VisitorStore
+    webhooks: Webhooks
     keys: KeyStore
     brand: Brand
     assets: Assets

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.stores import Clock, PostgresServer, postgres_url, running_postgres, sqlite_url
-from webapp.stores import AttachmentStore, Catalog, KeyStore, ShareStore, VisitorStore, Workshop
+from webapp.stores import AttachmentStore, Catalog, KeyStore, Outbox, ShareStore, VisitorStore, Workshop
 from webapp.stores.attachments import SqlAttachments
 from webapp.stores.catalog import SqlCatalog
 from webapp.stores.keys import SqlKeys
+from webapp.stores.outbox import SqlOutbox
 from webapp.stores.shares import SqlShares
 from webapp.stores.sql import SqlStore
 from webapp.stores.visitors import SqlVisitors
@@ -64,6 +65,11 @@ def attachments(store: SqlStore) -> AttachmentStore:
 @pytest.fixture
 def visitors(store: SqlStore) -> VisitorStore:
     return SqlVisitors(store.database)
+
+
+@pytest.fixture
+def outbox(store: SqlStore) -> Outbox:
+    return SqlOutbox(store.database)
 
 
 @pytest.fixture

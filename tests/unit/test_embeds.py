@@ -70,6 +70,10 @@ class TestFile:
             ("[support]\ntemperature = 3", "temperature"),
             ("[support]\ncolour = 3", "colour"),
             ("[support.limits]\nrunning = -1", "limits.running"),
+            ('[support]\nwebhook = "https://a.example"', "it needs a secret"),
+            (f'[support]\nsecret = "{"s" * 32}"\nwebhook = "file:///etc"', "http or https"),
+            ("[support]\nhandover = true", "it needs a webhook"),
+            ('[support]\nsecret = "short"', "secret"),
             ('[support]\nassistant = "nobody"', 'no assistant with the id "nobody"'),
         ],
     )

@@ -22,6 +22,8 @@ from webapp.domain import (
 )
 from webapp.errors import AssistantNotFound, MessageNotFound, NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
+from webapp.languages import N_
+from webapp.languages import gettext as _
 from webapp.pages import Page
 from webapp.prompts import SentPrompt, is_number, read_assistant_id, read_number
 from webapp.rendering import Parts
@@ -30,6 +32,8 @@ from webapp.services import SCRIPTS_COOKIE, asking_page, embed_of, new_page, rea
 from webapp.transports import html, sse
 from webapp.transports.view import Draft, Welcome, embedded_welcome, render_page, welcome
 from webapp.transports.websocket import PageSocket
+
+PERSON_ASKED = N_("A person was asked to come, and sees what was said here. You can go on writing meanwhile.")
 
 
 async def new(request: Request) -> Response:
@@ -64,7 +68,8 @@ async def show(request: Request) -> Response:
         return html.page_response(found, owner, page, now.conversation.running.number)
     listing = await _listing(request)
     page = _page_of(request, now, listing)
-    return answers.html(page, render_page(found, page, listing, now, draft=await _draft(request, now)))
+    notice = _(PERSON_ASKED) if request.query_params.get("asked") == "person" and embed_of(request) else ""
+    return answers.html(page, render_page(found, page, listing, now, draft=await _draft(request, now), notice=notice))
 
 
 async def _listing(request: Request) -> Listing:

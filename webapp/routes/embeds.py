@@ -11,14 +11,19 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import errors
+from webapp.domain import WHOLE, ConversationId
 from webapp.embeds import Embed
+from webapp.feeds import snapshot
+from webapp.languages import gettext as _
 from webapp.routes import answers
+from webapp.routes.conversations import PERSON_ASKED
 from webapp.security import framed_policy
-from webapp.services import base, origin, services
+from webapp.services import asking_page, base, embed_of, origin, reader, services
 from webapp.snippets import snippets
 from webapp.stores import Shelf
 from webapp.visitors import name_of
 from webapp.visits import Visit
+from webapp.webhooks import Event, transcript
 
 log = structlog.get_logger()
 
@@ -110,6 +115,21 @@ async def begin(request: Request) -> Response:
         body = services(request).renderer.render("pages/frame.html", url=origin(request) + url, embed=embed)
         return Response(body, media_type="text/html", headers=_cors(request, embed))
     return RedirectResponse(url, 303)
+
+
+async def hand_over(request: Request) -> Response:
+    """`POST /c/{id}/person`: ask the operator's people to come to a conversation, with all that was said in it."""
+    embed, found = embed_of(request), services(request)
+    if embed is None or not embed.handover:
+        raise errors.NotFound
+    conversation_id = ConversationId(request.path_params["conversation_id"])
+    now = (await snapshot(found.turns, reader(request), conversation_id, WHOLE)).conversation
+    told = {"messages": transcript(now.messages)}
+    # Whoever asks twice without having said anything new is asked for once.
+    await found.webhooks.tell(embed, Event.HANDOVER_ASKED, now, told, once=str(now.last_number))
+    page = asking_page(request, conversation_id)
+    body = found.renderer.render("fragments/notice.html", notice=_(PERSON_ASKED)) if answers.is_htmx(request) else ""
+    return answers.done(request, page, f"{page.conversation_url}?asked=person", body)
 
 
 async def allow(request: Request) -> Response:

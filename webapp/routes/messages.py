@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from webapp import errors, ids, languages
-from webapp.domain import MAX_COMMENT_CHARS, BegunTurn, ConversationId, Setup
+from webapp.domain import MAX_COMMENT_CHARS, NOTHING, BegunTurn, ConversationId, Setup
 from webapp.languages import gettext as _
 from webapp.pages import empty_composer
 from webapp.prompts import SentPrompt, read_number, read_prompt
@@ -21,6 +21,7 @@ from webapp.setups import read_setup
 from webapp.text import clean
 from webapp.transports import ndjson, sse
 from webapp.visitors import about
+from webapp.webhooks import Event
 
 _RATINGS: dict[str, int | None] = {"good": 1, "bad": -1, "unrate": None}
 _REFUSALS = (
@@ -77,6 +78,10 @@ async def rate(request: Request) -> Response:
             _("A comment can have %(limit)s characters.", limit=languages.number(MAX_COMMENT_CHARS))
         )
     reply = await found.store.rate(reader(request), conversation_id, number, _RATINGS[name], clean(comment).strip())
+    if (embed := embed_of(request)) is not None:
+        rating = {"reply": number, "rating": reply.rating, "comment": reply.comment, "text": reply.text}
+        rated = await found.store.conversation(reader(request), conversation_id, NOTHING)
+        await found.webhooks.tell(embed, Event.FEEDBACK_GIVEN, rated, {"feedback": rating})
     page = asking_page(request, conversation_id)
     body = found.renderer.render("fragments/reply_rated.html", reply=reply) if answers.is_htmx(request) else ""
     return answers.done(request, page, f"{page.conversation_url}#{ids.message(number)}", body)
@@ -100,6 +105,9 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
             setup=setup,
             attached=(*sent.attached, *attached),
         )
+        if conversation_id is None and not begun.is_repeat:
+            prompt = {"number": begun.prompt.number, "text": begun.prompt.text}
+            services(request).webhooks.tell_soon(Event.CONVERSATION_STARTED, begun.conversation, {"prompt": prompt})
         if begun.is_repeat:
             # The form was sent twice, and so were its files.
             for each in attached:

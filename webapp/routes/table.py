@@ -76,6 +76,7 @@ def _visit_routes() -> list[Route | WebSocketRoute]:
         Route("/attachments", attachments.attach, methods=["POST"]),
         Route("/attachments/drop", attachments.detach, methods=["POST"]),
         Route("/draft", setups.keep_draft, methods=["POST"]),
+        Route("/c/{conversation_id}/person", embeds.hand_over, methods=["POST"]),
         *_conversation_routes(),
     ]
 

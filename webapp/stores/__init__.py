@@ -6,7 +6,7 @@ Every query is by owner, so that object-level authorisation lives here and in no
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from webapp.domain import (
     Content,
     Conversation,
     ConversationId,
+    Delivery,
     Hit,
     ImportedConversation,
     KeyScope,
@@ -350,6 +351,25 @@ class KeyStore(Protocol):
 
     async def find(self, key: str) -> ProgramKey:
         """Tell whose key this is, and note that it was used. Raises `ProgramKeyUnknown`."""
+
+
+class Outbox(Protocol):
+    """What is still to be told to other programs. All methods raise `StoreUnavailable` when the database fails."""
+
+    async def put(self, delivery: Delivery) -> bool:
+        """Keep something to be told at once; tell whether it is new, and none with its id came in the last days."""
+
+    async def take(self, limit: int, lease: timedelta) -> Sequence[Delivery]:
+        """Give what is due, counting an attempt; nobody else is given it until the lease is over."""
+
+    async def put_off(self, delivery_id: str, until: datetime) -> None:
+        """Have something be due later."""
+
+    async def drop(self, delivery_id: str) -> None:
+        """Be done with something that was told, or is given up."""
+
+    async def next_due(self) -> datetime | None:
+        """Tell when the next is due, if any is there."""
 
 
 class ImportStore(Protocol):

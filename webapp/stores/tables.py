@@ -230,6 +230,20 @@ keys = Table(
     UniqueConstraint("hash"),
 )
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    # What is to be told to other programs, and when next. What was told has no body, is never due, and stays a while.
+    Column("id", StorableText),
+    Column("embed", StorableText, nullable=False),
+    Column("body", StorableText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("due_at", UTCDateTime),
+    PrimaryKeyConstraint("id"),
+    Index("ix_deliveries_due_at", "due_at"),
+)
+
 drafts = Table(
     "drafts",
     metadata,
