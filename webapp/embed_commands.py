@@ -17,12 +17,13 @@ from webapp.branding import Brand
 from webapp.domain import Conversation, Visitor
 from webapp.embeds import Embed, read_embed, read_tables
 from webapp.exports import PAGE_SIZE, as_object
-from webapp.security import write_private
+from webapp.security import load_secret, write_private
 from webapp.settings import Settings
 from webapp.snippets import snippets
 from webapp.stores.sql import SqlStore
 from webapp.stores.visitors import SqlVisitors
 from webapp.terminal import STORE_ADVICE, fail, settings, told
+from webapp.visits import OperatorPass
 
 _url = click.option(
     "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of this server, for the lines."
@@ -99,6 +100,17 @@ def snippet(name: str, url: str) -> None:
     document = _document(found.embeds_path)
     _require(name, document, found.embeds_path)
     _print_lines(found, _checked(name, document.unwrap()[name], found.embeds_path), url)
+
+
+@embed.command()
+@click.argument("name")
+@_url
+def page(name: str, url: str) -> None:
+    """Print the address of a page with what visitors of NAME have said; it is good for eight hours."""
+    found = settings()
+    _require(name, _document(found.embeds_path), found.embeds_path)
+    secret = found.rill_secret.get_secret_value() if found.rill_secret else load_secret(found.rill_data_dir)
+    click.echo(f"{url.rstrip('/')}/embed/{name}/conversations?pass={OperatorPass(secret).make(name)}")
 
 
 @embed.command()

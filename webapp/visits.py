@@ -20,6 +20,7 @@ from webapp.embeds import Embed, Embeds
 VISIT_LASTS = timedelta(hours=24)
 """From when its token was made; each page that is opened after an hour gets a new one."""
 VISIT_RENEWS = timedelta(hours=1)
+PASS_LASTS = timedelta(hours=8)
 MAX_TOKEN_CHARS = 300
 _VISITOR_BYTES = 16
 
@@ -51,13 +52,35 @@ class Visit:
         return datetime.now(UTC) >= self.made_at + VISIT_RENEWS
 
 
+class OperatorPass:
+    """Makes and reads what lets an operator see what was said in an embed: part of an address that a command prints."""
+
+    def __init__(self, secret: str) -> None:
+        self._serializer = _serializer(secret, "operator")
+
+    def make(self, embed_name: str) -> str:
+        return str(self._serializer.dumps(embed_name))
+
+    def is_good(self, text: str, embed_name: str) -> bool:
+        """Tell whether this was made for that embed, not too long ago."""
+        try:
+            seconds = PASS_LASTS.total_seconds()
+            return bool(self._serializer.loads(text[:MAX_TOKEN_CHARS], max_age=int(seconds)) == embed_name)
+        except BadSignature:
+            return False
+
+
+def _serializer(secret: str, salt: str) -> URLSafeTimedSerializer:
+    signer = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
+    return URLSafeTimedSerializer(secret, salt=salt, signer_kwargs=signer)
+
+
 class Visits:
     """Makes tokens and reads them."""
 
     def __init__(self, secret: str, embeds: Embeds) -> None:
         self._embeds = embeds
-        signer = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
-        self._serializer = URLSafeTimedSerializer(secret, salt="visit", signer_kwargs=signer)
+        self._serializer = _serializer(secret, "visit")
 
     def begin(self, embed: Embed, visitor: str | None = None) -> Visit:
         """Begin a visit: of somebody new, or of a visitor who is known."""

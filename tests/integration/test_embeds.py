@@ -348,6 +348,29 @@ async def test_an_operator_exports_what_visitors_said(embedding: RillServer) -> 
     assert all(each["system_prompt"] == "" for each in said)
 
 
+async def test_an_operator_reads_what_visitors_said_at_an_address_that_ends(
+    embedding: RillServer, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = lambda exchange: exchange.reply("**Yes.**")
+    async with new_reader(embedding) as visitor, new_reader(embedding) as operator:
+        for number in (1, 2):
+            visit = await begin(visitor, visitor=introduction(str(number), name=f"Visitor {number}"))
+            await ask(visitor, f"Prompt {number}", visit)
+        code, output, _ = await run(embedding, "page", "support", "--url", embedding.url)
+        address = httpx.URL(output.strip())
+        page = await operator.get(address)
+        without = await operator.get(address.path)
+        other = await operator.get(str(address).replace("/embed/support/", "/embed/other/"))
+
+    dom = Dom(page.text).document
+    assert code == 0
+    assert [each.text for each in dom.select("summary bdi")] == ["Prompt 2", "Visitor 2", "Prompt 1", "Visitor 1"]
+    assert [each.text for each in dom.select(".reply strong")] == ["Yes."] * 2
+    assert not dom.select("script, form")
+    assert "set-cookie" not in page.headers
+    assert (without.status_code, other.status_code) == (404, 404)
+
+
 async def run(server: RillServer, *arguments: str) -> tuple[int, str, str]:
     """Run `rill embed` as the operator of a server does; give what it returned and said."""
     process = await asyncio.create_subprocess_exec(

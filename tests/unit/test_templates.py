@@ -42,6 +42,7 @@ from webapp.domain import (
     Share,
     ShareToken,
     TurnState,
+    Visitor,
     WaitChunk,
 )
 from webapp.embeds import Embed
@@ -183,6 +184,10 @@ SAMPLES: dict[str, list[Any]] = {
     "has_ended": [True, False],
     "snippets": [snippets("http://localhost:8000/embed/x", HOSTILE, "#000000", "#ffffff")],
     "origins": [("https://host.example",), ()],
+    "conversations": [
+        [(Visitor("7", HOSTILE, HOSTILE), conversation(PROMPT, ENDS[0])), (None, conversation(PROMPT))],
+        [],
+    ],
     "share": [Share(ShareToken("s" * 22), LISTED.id, HOSTILE, NOW), None],
     "url": ["http://localhost:8000/s/x", None],
     "base": ["", "/below"],

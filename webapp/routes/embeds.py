@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from urllib.parse import urlencode
 
 import structlog
 from starlette.datastructures import Headers
@@ -11,23 +12,24 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import errors
-from webapp.domain import WHOLE, ConversationId
+from webapp.domain import WHOLE, ConversationId, Place
 from webapp.embeds import Embed
 from webapp.feeds import snapshot
 from webapp.languages import gettext as _
 from webapp.routes import answers
 from webapp.routes.conversations import PERSON_ASKED
-from webapp.security import framed_policy
+from webapp.security import READING_POLICY, framed_policy
 from webapp.services import asking_page, base, embed_of, origin, reader, services
 from webapp.snippets import snippets
 from webapp.stores import Shelf
 from webapp.visitors import name_of
-from webapp.visits import Visit
+from webapp.visits import OperatorPass, Visit
 from webapp.webhooks import Event, transcript
 
 log = structlog.get_logger()
 
 PREFLIGHT_SECONDS = 600
+SAID_AT_ONCE = 20
 PREVIEW_POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; frame-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -130,6 +132,29 @@ async def hand_over(request: Request) -> Response:
     page = asking_page(request, conversation_id)
     body = found.renderer.render("fragments/notice.html", notice=_(PERSON_ASKED)) if answers.is_htmx(request) else ""
     return answers.done(request, page, f"{page.conversation_url}?asked=person", body)
+
+
+async def said(request: Request) -> Response:
+    """`GET /embed/{name}/conversations?pass=...`: what visitors have said, for an operator who has the address."""
+    request.state.is_embedded = True
+    found, name = services(request), request.path_params["name"]
+    shown_pass = request.query_params.get("pass", "")
+    embed = found.embeds.all().get(name)
+    if embed is None or not OperatorPass(found.secret).is_good(shown_pass, name):
+        raise errors.NotFound
+    after = Place.parse(request.query_params.get("after", ""))
+    page = await found.visitors.conversations(embed.owner_prefix, SAID_AT_ONCE + 1, after)
+    shown = page[:SAID_AT_ONCE]
+    last = shown[-1][1].listed.place if len(page) > len(shown) else None
+    body = found.renderer.render(
+        "pages/said.html",
+        base=base(request),
+        title=embed.title or embed.name,
+        conversations=[(visitor, await found.turns.rendered(conversation)) for visitor, conversation in shown],
+        following=f"?{urlencode({'pass': shown_pass, 'after': last})}" if last else "",
+        assets=found.assets,
+    )
+    return Response(body, headers={"Content-Security-Policy": READING_POLICY}, media_type="text/html")
 
 
 async def allow(request: Request) -> Response:

@@ -51,6 +51,7 @@ def routes() -> list[BaseRoute]:
         Route("/c/{conversation_id}/setup", setups.show, methods=["GET"]),
         Route("/c/{conversation_id}/setup", setups.change, methods=["POST"]),
         Route("/embed/{name}", embeds.begin, methods=["GET"]),
+        Route("/embed/{name}/conversations", embeds.said, methods=["GET"]),
         Route("/embed/{name}/preview", embeds.preview, methods=["GET"]),
         Route("/embed/{name}", embeds.allow, methods=["OPTIONS"]),
         Mount("/e/{token}", VisitGate(Router(_visit_routes()))),
