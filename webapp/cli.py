@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from webapp import errors, logs
 from webapp.app import create_app
+from webapp.ask_command import ask
 from webapp.domain import Model, ModelKind, ModelState, RatedReply
 from webapp.key_commands import key
 from webapp.model_choice import choose_provider
@@ -36,6 +37,7 @@ def main() -> None:
     """Streaming AI chat that is just HTML. Settings come from the environment and .env; the README lists them."""
 
 
+main.add_command(ask)
 main.add_command(key)
 
 

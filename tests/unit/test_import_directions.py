@@ -31,7 +31,18 @@ LAYERS: list[set[str]] = [
     {"setups", "assistants", "attachments", "running", "turns", "lists", "titles", "exports", "imports"},
     {"feeds"},
     {"security", "negotiation", "pages", "services", "prompts", "transports", "routes"},
-    {"model_choice", "app", "server", "terminal", "key_commands", "cli", "__main__", "__init__"},
+    {
+        "model_choice",
+        "app",
+        "server",
+        "terminal",
+        "key_commands",
+        "asking",
+        "ask_command",
+        "cli",
+        "__main__",
+        "__init__",
+    },
 ]
 """A part may import from the layers above it in this list, from itself, and within a layer what `BESIDE` names."""
 
@@ -53,8 +64,9 @@ BESIDE: dict[str, set[str]] = {
     "routes": {"negotiation", "pages", "prompts", "security", "services", "transports"},
     "app": {"model_choice"},
     "key_commands": {"terminal"},
-    "cli": {"app", "key_commands", "model_choice", "server", "terminal"},
-    "__main__": {"cli"},
+    "ask_command": {"asking"},
+    "cli": {"app", "ask_command", "key_commands", "model_choice", "server", "terminal"},
+    "__main__": {"ask_command", "cli"},
     "__init__": {"app"},
 }
 
