@@ -40,6 +40,7 @@ LAYERS: list[set[str]] = [
         "asking",
         "ask_command",
         "cli",
+        "testing",
         "__main__",
         "__init__",
     },
@@ -66,11 +67,23 @@ BESIDE: dict[str, set[str]] = {
     "key_commands": {"terminal"},
     "ask_command": {"asking"},
     "cli": {"app", "ask_command", "key_commands", "model_choice", "server", "terminal"},
+    "testing": {"app", "server"},
     "__main__": {"ask_command", "cli"},
     "__init__": {"app"},
 }
 
-KNOW_STARLETTE = {"compression", "security", "negotiation", "services", "transports", "routes", "app", "server", "cli"}
+KNOW_STARLETTE = {
+    "compression",
+    "security",
+    "negotiation",
+    "services",
+    "transports",
+    "routes",
+    "app",
+    "server",
+    "cli",
+    "testing",
+}
 CONCRETE = {
     "SqlStore",
     "SqlCatalog",
