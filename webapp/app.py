@@ -77,7 +77,7 @@ def create_app(reply: ReplyFunction | None = None, *, settings: Settings | None 
     offer, brand = read_offer(settings.rill_assistants), _brand(settings)
     secret = settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
     return Starlette(
-        routes=_routes(),
+        routes=routes(),
         middleware=[
             Middleware(Negotiation),  # First, so that whoever is refused is told why in their language.
             Middleware(
@@ -108,7 +108,8 @@ def _brand(settings: Settings) -> Brand:
     return brand
 
 
-def _routes() -> list[Route | WebSocketRoute]:
+def routes() -> list[Route | WebSocketRoute]:
+    """Give the route table."""
     return [
         Route("/", conversations.new, methods=["GET"]),
         Route("/messages", messages.create_first, methods=["POST"]),

@@ -41,6 +41,7 @@ LAYERS: list[set[str]] = [
         "ask_command",
         "cli",
         "testing",
+        "reference",
         "__main__",
         "__init__",
     },
@@ -83,6 +84,7 @@ KNOW_STARLETTE = {
     "server",
     "cli",
     "testing",
+    "reference",
 }
 CONCRETE = {
     "SqlStore",
