@@ -12,6 +12,13 @@ from tests.fakes import ROOT, RillServer
 
 PIPE = asyncio.subprocess.PIPE
 
+# A shell that runs tests in the background has them ignore Ctrl+C, and what they start inherits that.
+_RUN = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("webapp", run_name="__main__")
+"""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -22,26 +29,29 @@ class Ended:
     errors: str
 
 
-async def begin(environ: Mapping[str, str], folder: Path, *arguments: str) -> asyncio.subprocess.Process:
+async def begin(
+    environ: Mapping[str, str], folder: Path, *arguments: str, stdin: int = PIPE, stderr: int = PIPE
+) -> asyncio.subprocess.Process:
     """Begin a command, with pipes in the place of a terminal."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", "-m", "webapp", *arguments),
+        *(sys.executable, "-W", "error", "-c", _RUN, *arguments),
         cwd=folder,
         env={**environ, "PYTHONPATH": str(ROOT)},
-        stdin=PIPE,
+        stdin=stdin,
         stdout=PIPE,
-        stderr=PIPE,
+        stderr=stderr,
     )
 
 
-async def end(process: asyncio.subprocess.Process, stdin: str = "") -> Ended:
+async def end(process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Ended:
     """Wait until a command has ended; give what it wrote, but for what was read before."""
-    output, errors = await process.communicate(stdin.encode())
+    output, errors = await process.communicate(stdin)
     assert process.returncode is not None
-    return Ended(process.returncode, output.decode(), errors.decode())
+    return Ended(process.returncode, output.decode(), (errors or b"").decode())
 
 
-async def rill(environ: Mapping[str, str], folder: Path, *arguments: str, stdin: str = "") -> Ended:
+async def rill(environ: Mapping[str, str], folder: Path, *arguments: str, stdin: bytes = b"") -> Ended:
+    """Run a command to its end."""
     return await end(await begin(environ, folder, *arguments), stdin)
 
 

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from webapp import errors, logs
 from webapp.app import create_app
+from webapp.ask_command import ask
 from webapp.domain import Model, ModelKind, ModelState, RatedReply
 from webapp.embed_commands import embed
 from webapp.key_commands import key
@@ -38,6 +39,7 @@ def main() -> None:
 
 
 main.add_command(embed)
+main.add_command(ask)
 main.add_command(key)
 
 

@@ -21,6 +21,12 @@ from webapp.errors import SettingsInvalid
 
 PREFIX = "RILL_"
 
+CLIENT = {
+    "RILL_URL": "Address of the Rill that `rill ask` asks; otherwise `http://127.0.0.1:8000`.",
+    "RILL_KEY": "Key that `rill ask` shows there.",
+}
+"""What `rill ask` reads, from the environment alone. A server passes over it: both may be started in one shell."""
+
 
 class Settings(BaseModel):
     """The settings, under the names of their environment variables in lower case."""
@@ -208,7 +214,8 @@ def read(environ: Mapping[str, str] | None = None, env_file: Path | None = None)
     found = {name: value for name, value in dotenv_values(env_file).items() if value is not None}
     found.update(environ)
     known = {name.upper() for name in Settings.model_fields}
-    unknown = sorted(name for name in found if name.upper().startswith(PREFIX) and name.upper() not in known)
+    spared = known | CLIENT.keys()
+    unknown = sorted(name for name in found if name.upper().startswith(PREFIX) and name.upper() not in spared)
     if unknown:
         raise SettingsInvalid(f"{unknown[0]} is no setting of Rill; the README lists them all.")
     values = {name.lower(): value for name, value in found.items() if name.upper() in known and value}
@@ -226,6 +233,13 @@ def markdown_table() -> str:
     for name, field in Settings.model_fields.items():
         rows.append(f"| `{name.upper()}` | {_shown_default(name, field)} | {field.description} |")
     return "\n".join(rows)
+
+
+def client_markdown_table() -> str:
+    """Give the README's table of what `rill ask` reads."""
+    return "\n".join(
+        ["| Name | Meaning |", "| --- | --- |", *(f"| `{name}` | {said} |" for name, said in CLIENT.items())]
+    )
 
 
 def _shown_default(name: str, field: FieldInfo) -> str:

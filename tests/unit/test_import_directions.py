@@ -54,7 +54,11 @@ LAYERS: list[set[str]] = [
         "terminal",
         "embed_commands",
         "key_commands",
+        "asking",
+        "ask_command",
         "cli",
+        "testing",
+        "reference",
         "__main__",
         "__init__",
     },
@@ -84,8 +88,10 @@ BESIDE: dict[str, set[str]] = {
     "app": {"model_choice", "mounting"},
     "embed_commands": {"terminal"},
     "key_commands": {"terminal"},
-    "cli": {"app", "embed_commands", "key_commands", "model_choice", "server", "terminal"},
-    "__main__": {"cli"},
+    "ask_command": {"asking"},
+    "cli": {"app", "ask_command", "embed_commands", "key_commands", "model_choice", "server", "terminal"},
+    "testing": {"app", "server"},
+    "__main__": {"ask_command", "cli"},
     "__init__": {"app"},
 }
 
@@ -100,6 +106,8 @@ KNOW_STARLETTE = {
     "app",
     "server",
     "cli",
+    "testing",
+    "reference",
 }
 CONCRETE = {
     "SqlStore",

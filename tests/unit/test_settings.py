@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from tests.fakes import ROOT
 from webapp.errors import SettingsInvalid
-from webapp.settings import Settings, read
+from webapp.settings import CLIENT, Settings, client_markdown_table, read
 
 NAMES = list(Settings.model_fields)
 
@@ -58,7 +58,14 @@ def test_the_readme_lists_no_setting_that_does_not_exist() -> None:
         line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith(("| `RILL_", "| `OPENAI_"))
     ]
 
-    assert [row.split("`")[1].lower() for row in rows] == NAMES
+    assert [row.split("`")[1].lower() for row in rows] == [*NAMES, *(name.lower() for name in CLIENT)]
+
+
+def test_the_readme_has_what_rill_ask_reads_which_is_no_setting_of_a_server(env_file: Path) -> None:
+    env_file.write_text("RILL_URL=https://chat.example\n")
+
+    assert client_markdown_table() in (ROOT / "README.md").read_text()
+    assert read(dict.fromkeys(CLIENT, "rill_x"), env_file) == read({}, env_file.with_name("none"))
 
 
 def test_no_settings_at_all_are_fine_and_stay_on_loopback(env_file: Path) -> None:

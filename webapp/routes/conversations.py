@@ -53,7 +53,10 @@ async def new(request: Request) -> Response:
 
 
 async def show(request: Request) -> Response:
-    """`GET /c/{id}`: a conversation's page; without scripts it streams a running reply in itself."""
+    """`GET /c/{id}`: a conversation's page; without scripts it streams a running reply in itself.
+
+    `?raw={number}` gives the text of one message alone, `?attachment={id}` what was attached.
+    """
     conversation_id, owner, found = _id(request), reader(request), services(request)
     if "attachment" in request.query_params:
         return await attachments.content(request, owner, request.query_params["attachment"])
@@ -185,7 +188,7 @@ def without_scripts(request: Request, url: str) -> Response:
 
 
 async def stream(request: Request) -> Response:
-    """`GET /c/{id}/stream`: the conversation's feed as Server-Sent Events."""
+    """`GET /c/{id}/stream`: the conversation's feed as Server-Sent Events, from `Last-Event-ID` on."""
     conversation_id, owner, found = _id(request), reader(request), services(request)
     await found.store.conversation(owner, conversation_id, NOTHING)
     after = Position.parse(request.headers.get("last-event-id", ""))
@@ -193,7 +196,7 @@ async def stream(request: Request) -> Response:
 
 
 async def socket(websocket: WebSocket) -> None:
-    """`WS /c/{id}/stream`: the same feed, with prompts coming up; `WS /stream`: that of the reader's list alone."""
+    """`WS /c/{id}/stream`, `WS /stream`: the same feed, with prompts coming up; that of the reader's list alone."""
     found, owner = services(websocket), reader(websocket)
     conversation_id = websocket.path_params.get("conversation_id")
     try:

@@ -41,12 +41,20 @@ _REFUSALS = (
 
 
 async def create_first(request: Request) -> Response:
-    """`POST /messages`: the first prompt, which opens a conversation."""
+    """`POST /messages`: the first `prompt`, which opens a conversation; its address is in `Location`.
+
+    It may bring a `model`, an `assistant`, or a `system_prompt`, `temperature` and `max_tokens`; and what a further
+    prompt may.
+    """
     return await _create(request, None)
 
 
 async def create(request: Request) -> Response:
-    """`POST /c/{id}/messages`: a further prompt."""
+    """`POST /c/{id}/messages`: a further `prompt`.
+
+    It may bring a `request_id`, with which it can be sent twice and is kept once; `attachments`, a list of ids; and in
+    `edits` the number of an earlier prompt that it is to stand beside.
+    """
     return await _create(request, _id(request))
 
 

@@ -136,6 +136,6 @@ async def styleguide(request: Request) -> Response:
 
 
 async def tutorial(websocket: WebSocket) -> None:
-    """`WS /chat`: the protocol of the tutorials."""
+    """`WS /chat`: the protocol of the tutorials, `{"prompt": "..."}` in and chunks out; one conversation."""
     await websocket.accept()
     await TutorialSocket(websocket, services(websocket), reader(websocket)).run()

@@ -16,7 +16,7 @@ from webapp.services import asking_page, embed_of, reader, services
 
 
 async def stop(request: Request) -> Response:
-    """`DELETE /c/{id}/turn`, or its form twin `POST /c/{id}/turn/stop`; stopping what has ended is no error."""
+    """`DELETE /c/{id}/turn`, `POST /c/{id}/turn/stop`: stop the running reply at the model; none is no error."""
     conversation_id = _id(request)
     with suppress(errors.TurnNotRunning):
         await services(request).turns.stop(reader(request), conversation_id)
