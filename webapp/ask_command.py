@@ -58,8 +58,8 @@ def _answer(question: Question, *, is_json: bool) -> int:
             if is_json:
                 _write(event.line + "\n")
             elif event.text:
+                written = event.text  # Before it is written: Ctrl+C may come between the two.
                 _write(event.text)
-                written = event.text
             if event.is_end:
                 _end_line(written)
                 return _ended(event.said)

@@ -15,10 +15,11 @@ from tomlkit.exceptions import TOMLKitError
 from webapp import errors, logs
 from webapp.branding import Brand
 from webapp.domain import Conversation, Visitor
-from webapp.embeds import Embed, read_embed, read_tables
+from webapp.embeds import Embed, read_embed, read_embeds, read_tables
 from webapp.exports import PAGE_SIZE, as_object
 from webapp.security import load_secret, write_private
 from webapp.settings import Settings
+from webapp.setups import read_offer
 from webapp.snippets import snippets
 from webapp.stores.sql import SqlStore
 from webapp.stores.visitors import SqlVisitors
@@ -56,7 +57,7 @@ def add(name: str, url: str, **given: object) -> None:
     table["secret"] = secrets.token_hex(32)
     added = _checked(name, table, found.embeds_path)
     document[name] = tomlkit.item(table)
-    _write(found.embeds_path, document)
+    _write(found, document)
     click.echo(f"Added to {found.embeds_path}.", err=True)
     if not added.origins:
         click.echo("No page of another site may have it yet: give its origins.", err=True)
@@ -126,7 +127,7 @@ def conversations(name: str) -> None:
 
 async def _print_conversations(found: Settings, name: str) -> None:
     # What was said in one that is no longer in the file can be had, too.
-    prefix, after = Embed.model_validate({"name": name}).owner_prefix, None
+    prefix, after = _checked(name, {}, found.embeds_path).owner_prefix, None
     store = SqlStore(found.database_url)
     try:
         await store.open()
@@ -145,11 +146,11 @@ def _as_line(visitor: Visitor | None, conversation: Conversation) -> str:
 
 
 def _switch(name: str, *, is_on: bool) -> None:
-    path = settings().embeds_path
-    document = _document(path)
-    _require(name, document, path)
+    found = settings()
+    document = _document(found.embeds_path)
+    _require(name, document, found.embeds_path)
     document[name]["enabled"] = is_on
-    _write(path, document)
+    _write(found, document)
     click.echo(f"{name} is {'on' if is_on else 'off'}.", err=True)
 
 
@@ -181,7 +182,13 @@ def _checked(name: str, table: object, path: Path) -> Embed:
         fail(error.sentence)
 
 
-def _write(path: Path, document: TOMLDocument) -> None:
+def _write(found: Settings, document: TOMLDocument) -> None:
+    """Write the file, if a server can use all of it: it would go on as before, and nobody would know why."""
+    path = found.embeds_path
+    try:
+        read_embeds(document.unwrap(), path, read_offer(found.rill_assistants))
+    except errors.SettingsInvalid as error:
+        fail(f"Nothing was changed, because a server could not use the file: {error.sentence}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(path, tomlkit.dumps(document))

@@ -134,6 +134,8 @@ class Embeds:
                 self._embeds = self._read()
             except errors.SettingsInvalid as error:
                 log.error("embeds.not_read", detail=error.sentence)
+                if isinstance(error.__cause__, OSError):
+                    self._version = None  # It may be there again unchanged.
         return self._embeds
 
     def find(self, name: str) -> Embed:
@@ -163,17 +165,27 @@ class Embeds:
         return embed.starters or (self._assistant(embed).starters if embed.assistant else ())
 
     def _assistant(self, embed: Embed) -> Assistant:
-        found = next((each for each in self._offer.assistants if each.id == AssistantId(embed.assistant)), None)
-        if found is None:
-            what = f'there is no assistant with the id "{embed.assistant}" in RILL_ASSISTANTS'
-            raise errors.SettingsInvalid(f"{self._path}, [{embed.name}]: {what}.")
-        return found
+        return _assistant(embed, self._offer, self._path)
 
     def _read(self) -> Mapping[str, Embed]:
-        found = {name: read_embed(name, table, self._path) for name, table in read_tables(self._path).items()}
-        for embed in found.values():
-            self.setup(embed)
-        return found
+        return read_embeds(read_tables(self._path), self._path, self._offer)
+
+
+def read_embeds(tables: Mapping[str, Any], path: Path, offer: Offer) -> Mapping[str, Embed]:
+    """Read all tables of a file. Raises `SettingsInvalid`, also for an assistant that is not offered."""
+    found = {name: read_embed(name, table, path) for name, table in tables.items()}
+    for embed in found.values():
+        if embed.assistant:
+            _assistant(embed, offer, path)
+    return found
+
+
+def _assistant(embed: Embed, offer: Offer, path: Path) -> Assistant:
+    found = next((each for each in offer.assistants if each.id == AssistantId(embed.assistant)), None)
+    if found is None:
+        what = f'there is no assistant with the id "{embed.assistant}" in RILL_ASSISTANTS'
+        raise errors.SettingsInvalid(f"{path}, [{embed.name}]: {what}.")
+    return found
 
 
 def read_tables(path: Path) -> Mapping[str, Any]:
@@ -184,7 +196,7 @@ def read_tables(path: Path) -> Mapping[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise errors.SettingsInvalid(f"The embeds cannot be read from {path}: {reason}.") from None
+        raise errors.SettingsInvalid(f"The embeds cannot be read from {path}: {reason}.") from error
 
 
 def read_embed(name: str, table: object, path: Path) -> Embed:
@@ -208,4 +220,4 @@ def _version(path: Path) -> object:
         now = path.stat()
     except OSError:
         return None
-    return now.st_mtime_ns, now.st_size, now.st_ino
+    return now.st_mtime_ns, now.st_ctime_ns, now.st_size, now.st_ino

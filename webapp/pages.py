@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import quote, urlencode
 
 from webapp.domain import ConversationId, ReaderId, RequestId
@@ -30,7 +31,8 @@ class Page:
     `name` is random; `since` is the number of the last message that the page shows as settled, `switches` how often
     another branch of the conversation had been shown before, `listed` the version of the reader's list that it shows;
     what asks without one is no page, and follows no list. `theme` is the one that its reader chose, "light" or "dark".
-    A page in another site's has an `embed`, and shows no list. Static files are at `static_url`, for all pages alike.
+    A page in another site's has an `embed`, for as long as its visit lasts, and shows no list. Static files are at
+    `static_url`, for all pages alike.
     """
 
     base: str
@@ -43,6 +45,7 @@ class Page:
     listed: int | None = None
     theme: str = ""
     embed: Embed | None = None
+    visit_ends_at: datetime | None = None
     static_url: str = "/static"
 
     @classmethod
@@ -60,6 +63,7 @@ class Page:
         listed: int | None = None,
         theme: str = "",
         embed: Embed | None = None,
+        visit_ends_at: datetime | None = None,
         static_url: str = "/static",
     ) -> Page:
         name = name or secrets.token_urlsafe(12)
@@ -74,6 +78,7 @@ class Page:
             listed,
             theme,
             embed,
+            visit_ends_at,
             static_url,
         )
 

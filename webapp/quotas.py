@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from webapp import errors
-from webapp.domain import ReaderId
+from webapp.domain import ReaderId, RequestId
 from webapp.embeds import Embed
+
+REMEMBERED_REQUESTS = 10_000
 
 Window = tuple[RateLimitItem, str]
 """A limit, and whose count it is for."""
@@ -26,22 +30,47 @@ class Quotas:
 
     def __init__(self) -> None:
         self._windows = FixedWindowRateLimiter(MemoryStorage())
+        self._beginning: list[ReaderId] = []
+        # The newest requests that began a turn: whoever sends one again, because no answer came, is let on to it.
+        self._begun: OrderedDict[tuple[ReaderId, RequestId], None] = OrderedDict()
 
-    def take(self, embed: Embed, reader: ReaderId, running: Callable[[str], int]) -> None:
-        """Count a prompt that is about to begin a turn. Raises `QuotaReached`.
+    @contextmanager
+    def taken(
+        self,
+        embed: Embed,
+        reader: ReaderId,
+        running: Callable[[str], int],
+        request_id: RequestId | None = None,
+    ) -> Iterator[None]:
+        """Count the turn that begins within this; one that does not begin is not counted. Raises `QuotaReached`.
 
         `running` tells how many replies are being written to readers whose ids begin so.
         """
+        if request_id is not None and (reader, request_id) in self._begun:
+            yield
+            return
+        self._require_room(embed, reader, running)
+        self._beginning.append(reader)
+        try:
+            yield
+        finally:
+            self._beginning.remove(reader)
+        for item, whose in _prompts(embed, reader):
+            self._windows.hit(item, "prompts", whose)
+        if request_id is not None:
+            self._begun[reader, request_id] = None
+            if len(self._begun) > REMEMBERED_REQUESTS:
+                self._begun.popitem(last=False)
+
+    def _require_room(self, embed: Embed, reader: ReaderId, running: Callable[[str], int]) -> None:
         limits = embed.limits
         for limit, whose in ((limits.visitor_running, reader), (limits.running, embed.owner_prefix)):
-            if limit and running(whose) >= limit:
+            if limit and running(whose) + sum(each.startswith(whose) for each in self._beginning) >= limit:
                 raise errors.QuotaReached
-        for item, whose in _tokens(embed):
-            if not self._windows.test(item, "tokens", whose):
-                raise errors.QuotaReached(self._minutes(item, "tokens", whose))
-        for item, whose in _prompts(embed, reader):
-            if not self._windows.hit(item, "prompts", whose):
-                raise errors.QuotaReached(self._minutes(item, "prompts", whose))
+        for kind, windows in (("tokens", _tokens(embed)), ("prompts", _prompts(embed, reader))):
+            for item, whose in windows:
+                if not self._windows.test(item, kind, whose):
+                    raise errors.QuotaReached(self._minutes(item, kind, whose))
 
     def count(self, embed: Embed, tokens: int) -> None:
         """Count what a reply took; it is written by then, so that the last one may go beyond the limit."""

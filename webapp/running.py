@@ -191,9 +191,16 @@ class RunningTurn:
         self._pump = asyncio.create_task(self._read_chunks(), name=f"chunks {self.reply.number}")
         if self._cut is not None:
             self._pump.cancel()
-        await asyncio.wait([self._pump])
-        state, cause = self._outcome(self._pump)
-        await self._end(state, cause)
+        try:
+            await asyncio.wait([self._pump])
+        except asyncio.CancelledError:
+            # The event loop ends, and nobody was told before: an app around this one has not run its lifespan.
+            self.cut(TurnState.INTERRUPTED, "interrupted")
+            self.give_up_saving()
+            await asyncio.wait([self._pump])
+            await self._end(*self._outcome(self._pump))
+            raise
+        await self._end(*self._outcome(self._pump))
 
     async def _take_up(self) -> None:
         """Render the text that a continued reply begins with, before anybody is told of the turn."""

@@ -195,7 +195,7 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 # In other sites' pages browsers keep no cookies, and need none (see `webapp.visits`).
-                is_cookie_due = state.get("is_reader_known") and not state.get("is_embedded")
+                is_cookie_due = state.get("is_reader_known") and not state.get("has_no_cookie")
                 self._add_headers(message, scope, cookie_for if is_cookie_due else None)
             await send(message)
 

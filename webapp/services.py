@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from starlette.requests import HTTPConnection
 
@@ -11,9 +14,9 @@ from webapp.assets import THEMES, Assets
 from webapp.assistants import Assistants
 from webapp.attachments import Attachments
 from webapp.branding import Brand
-from webapp.domain import ConversationId, ReaderId
+from webapp.domain import ConversationId, ReaderId, RequestId
 from webapp.embeds import Embed, Embeds
-from webapp.errors import NotSignedIn
+from webapp.errors import NotSignedIn, VisitEnded
 from webapp.exports import Exports
 from webapp.images import Images
 from webapp.imports import Imports
@@ -64,10 +67,21 @@ class Services:
     brand: Brand
     assets: Assets
 
-    def admit(self, embed: Embed | None, owner: ReaderId) -> None:
-        """Count a turn that is about to begin, if there are limits to that. Raises `QuotaReached`."""
-        if embed is not None:
-            self.quotas.take(embed, owner, self.turns.count_running)
+    def require_visit(self, page: Page) -> None:
+        """Raise `VisitEnded` or `EmbedNotFound` if a page that is open may go on no longer."""
+        if page.embed is not None:
+            self.embeds.find(page.embed.name)
+            if page.visit_ends_at is not None and datetime.now(UTC) >= page.visit_ends_at:
+                raise VisitEnded
+
+    @contextmanager
+    def admitted(self, embed: Embed | None, owner: ReaderId, request_id: RequestId | None = None) -> Iterator[None]:
+        """Begin a turn within this, if there are limits to that. Raises `QuotaReached`; see `Quotas.taken`."""
+        if embed is None:
+            yield
+            return
+        with self.quotas.taken(self.embeds.find(embed.name), owner, self.turns.count_running, request_id):
+            yield
 
 
 def services(connection: HTTPConnection) -> Services:
@@ -157,6 +171,7 @@ def _page(
         listed=listed,
         theme=embed.theme if embed else read_theme(connection.cookies.get(THEME_COOKIE)),
         embed=embed,
+        visit_ends_at=connection.state.visit.ends_at if embed else None,
         static_url=f"{outside}/static",
     )
 

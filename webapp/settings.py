@@ -7,10 +7,10 @@ unknown `RILL_` name stops the start with one sentence that names it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
@@ -20,6 +20,8 @@ from pydantic.fields import FieldInfo
 from webapp.errors import SettingsInvalid
 
 PREFIX = "RILL_"
+_ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?/?")
+_PORTS = {"http": "80", "https": "443"}
 
 CLIENT = {
     "RILL_URL": "Address of the Rill that `rill ask` asks; otherwise `http://127.0.0.1:8000`.",
@@ -198,10 +200,12 @@ class Settings(BaseModel):
 
 def as_origin(text: str) -> str:
     """Give an origin as browsers send it. Raises `ValueError`."""
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path not in {"", "/"}:
-        raise ValueError(f"{text!r} is no origin; write it like https://example.com")
-    return text.rstrip("/").lower()
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no origin; write it like https://example.com, and other alphabets as xn--...")
+    scheme, host, port = found.groups()
+    # Browsers leave out the port that goes without saying.
+    return f"{scheme}://{host}" if port in {None, _PORTS[scheme]} else f"{scheme}://{host}:{port}"
 
 
 def read(environ: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:

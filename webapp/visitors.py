@@ -24,6 +24,7 @@ LEEWAY_SECONDS = 10
 MAX_SUBJECT_CHARS = 200
 MAX_NAME_CHARS = 100
 MAX_CONTEXT_CHARS = 2_000
+_KNOWN = "known."
 _REQUIRED = ("sub", "aud", "iat", "exp")
 
 
@@ -58,6 +59,8 @@ class Introductions:
         )
 
     def _require_fresh(self, embed: Embed, claims: Mapping[str, Any]) -> None:
+        if not all(isinstance(claims[name], int | float) for name in ("iat", "exp")):
+            raise errors.VisitorRefused(detail="Its iat and exp are no numbers.")
         now = time.time()
         if claims["exp"] - claims["iat"] > LONGEST_LIFE_SECONDS:
             raise errors.VisitorRefused(detail=f"It is good for more than {LONGEST_LIFE_SECONDS} s.")
@@ -71,7 +74,12 @@ class Introductions:
 
 def name_of(visitor: Visitor) -> str:
     """Name a known visitor within an embed: always alike, and never as one of whom nothing is known."""
-    return f"known.{hashlib.sha256(visitor.subject.encode()).hexdigest()[:32]}"
+    return f"{_KNOWN}{hashlib.sha256(visitor.subject.encode()).hexdigest()[:32]}"
+
+
+def is_known(name: str) -> bool:
+    """Tell whether `name_of` gave this name."""
+    return name.startswith(_KNOWN)
 
 
 def about(visitor: Visitor) -> str:

@@ -16,23 +16,27 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from webapp import errors
 from webapp.domain import ReaderId
 from webapp.embeds import Embed, Embeds
+from webapp.visitors import is_known
 
 VISIT_LASTS = timedelta(hours=24)
 """From when its token was made; each page that is opened after an hour gets a new one."""
 VISIT_RENEWS = timedelta(hours=1)
 PASS_LASTS = timedelta(hours=8)
+LONGEST_VISIT = timedelta(days=7)
+"""From its first token, however often that was renewed: so long is a stolen address good at most."""
 MAX_TOKEN_CHARS = 300
 _VISITOR_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One visitor in one embed, by a token that was made at a moment."""
+    """One visitor in one embed, by a token that was made at a moment, in a visit that began at another."""
 
     token: str
     embed: Embed
     visitor: str
     made_at: datetime
+    begun_at: datetime
 
     @property
     def reader(self) -> ReaderId:
@@ -40,11 +44,20 @@ class Visit:
 
     @property
     def ends_at(self) -> datetime:
-        return self.made_at + VISIT_LASTS
+        return min(self.made_at + VISIT_LASTS, self.begun_at + LONGEST_VISIT)
 
     @property
     def has_ended(self) -> bool:
         return datetime.now(UTC) >= self.ends_at
+
+    def require_open(self) -> None:
+        """Raise `EmbedNotFound` for a resting embed, `VisitEnded`, or `NotSignedIn` if only known visitors may come."""
+        if not self.embed.enabled:
+            raise errors.EmbedNotFound
+        if self.has_ended:
+            raise errors.VisitEnded
+        if self.embed.known_only and not is_known(self.visitor):
+            raise errors.NotSignedIn
 
     @property
     def is_old(self) -> bool:
@@ -84,15 +97,22 @@ class Visits:
 
     def begin(self, embed: Embed, visitor: str | None = None) -> Visit:
         """Begin a visit: of somebody new, or of a visitor who is known."""
-        visitor = visitor or secrets.token_urlsafe(_VISITOR_BYTES)
-        token = self._serializer.dumps([embed.name, visitor])
-        return Visit(str(token), embed, visitor, datetime.now(UTC))
+        return self._make(embed, visitor or secrets.token_urlsafe(_VISITOR_BYTES), datetime.now(UTC))
+
+    def renewed(self, visit: Visit) -> Visit:
+        """Go on with a visit by a new token."""
+        return self._make(visit.embed, visit.visitor, visit.begun_at)
+
+    def _make(self, embed: Embed, visitor: str, begun_at: datetime) -> Visit:
+        token = self._serializer.dumps([embed.name, visitor, int(begun_at.timestamp())])
+        return Visit(str(token), embed, visitor, datetime.now(UTC), begun_at)
 
     def read(self, token: str) -> Visit:
-        """Read a token; the visit may have ended. Raises `EmbedNotFound` for a forged one, and for a resting embed."""
+        """Read a token; see `Visit.require_open`. Raises `EmbedNotFound` for one that was not made here."""
         try:
             payload, made_at = self._serializer.loads(token[: MAX_TOKEN_CHARS + 1], return_timestamp=True)
-            name, visitor = payload
-        except (BadSignature, ValueError, TypeError) as error:
+            name, visitor, begun = payload
+            embed, begun_at = self._embeds.all()[name], datetime.fromtimestamp(begun, UTC)
+        except (BadSignature, ValueError, TypeError, KeyError) as error:
             raise errors.EmbedNotFound from error
-        return Visit(token, self._embeds.find(name), visitor, made_at)
+        return Visit(token, embed, visitor, made_at, begun_at)

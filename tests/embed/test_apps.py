@@ -30,14 +30,29 @@ class App:
     output: str
 
 
+SLOW = """
+import asyncio
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from webapp import create_app
+
+async def reply(messages):
+    yield "The beginning.\\n\\n"
+    await asyncio.sleep(60)
+    yield "The end."
+
+app = Starlette(routes=[Mount("/assistant", create_app(reply))])
+"""
+
+
 @asynccontextmanager
 async def running(name: str, folder: Path, *options: str) -> AsyncIterator[App]:
-    """Run an app of examples/ with uvicorn, and end it as a terminal does."""
+    """Run an app with uvicorn, and end it as a terminal does."""
     environ = RillServer(folder, {}).environ
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", f"examples.{name}:app", "--port", "0", *options),
+        *(sys.executable, "-m", "uvicorn", f"{name}:app", "--port", "0", *options),
         cwd=folder,
-        env={**environ, "PYTHONPATH": str(ROOT)},
+        env={**environ, "PYTHONPATH": f"{ROOT}:{folder}"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -62,7 +77,7 @@ async def running(name: str, folder: Path, *options: str) -> AsyncIterator[App]:
         await reading
 
 
-@pytest.mark.parametrize("name", ["fastapi_app", "django_app"])
+@pytest.mark.parametrize("name", ["examples.fastapi_app", "examples.django_app"])
 async def test_an_app_s_own_users_chat_below_its_path(new_page: NewPage, tmp_path: Path, name: str) -> None:
     async with running(name, tmp_path) as app:
         ada, bob = await new_page(), await new_page()
@@ -93,7 +108,7 @@ async def test_an_app_s_own_users_chat_below_its_path(new_page: NewPage, tmp_pat
 
 
 async def test_two_chats_stand_side_by_side(new_page: NewPage, tmp_path: Path) -> None:
-    async with running("two_chats", tmp_path) as app:
+    async with running("examples.two_chats", tmp_path) as app:
         page = await new_page()
         for path, answer in (("sales", "Buy two."), ("support", "Turn it off and on again."), ("sales", "Buy two.")):
             await page.goto(f"{app.url}/{path}/")
@@ -111,20 +126,41 @@ async def test_two_chats_stand_side_by_side(new_page: NewPage, tmp_path: Path) -
 async def test_what_was_said_is_there_when_the_app_around_it_starts_again(tmp_path: Path) -> None:
     """Nobody runs the lifespan of a mounted app, so it has to see its beginning and its end by itself."""
     async with (
-        running("fastapi_app", tmp_path) as app,
+        running("examples.fastapi_app", tmp_path) as app,
         httpx.AsyncClient(base_url=app.url, trust_env=False, follow_redirects=True) as reader,
     ):
         await reader.get("/login/ada")
         answer = await reader.post("/assistant/messages", json={"prompt": "Keep this"}, headers=LINES)
         path = answer.headers["location"]
     async with (
-        running("fastapi_app", tmp_path) as app,
+        running("examples.fastapi_app", tmp_path) as app,
         httpx.AsyncClient(base_url=app.url, trust_env=False, follow_redirects=True) as reader,
     ):
         await reader.get("/login/ada")
         page = await reader.get(path)
 
     assert "You said: Keep this" in page.text
+
+
+async def test_a_running_reply_is_kept_as_far_as_it_is_when_the_app_around_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    async with (
+        running("slow", tmp_path) as app,
+        httpx.AsyncClient(base_url=app.url, trust_env=False) as reader,
+        reader.stream("POST", "/assistant/messages", json={"prompt": "Hi"}, headers=LINES) as answer,
+    ):
+        path, cookies = answer.headers["location"], answer.cookies
+        async for line in answer.aiter_lines():
+            if "beginning" in line:
+                break
+    async with (
+        running("slow", tmp_path) as app,
+        httpx.AsyncClient(base_url=app.url, trust_env=False, cookies=cookies) as reader,
+    ):
+        whole = (await reader.get(f"{path}/export?as=json")).json()
+
+    said = whole["messages"][-1]
+    assert (said["state"], said["text"].strip()) == ("interrupted", "The beginning.")
 
 
 async def test_behind_a_proxy_that_takes_its_path_away(tmp_path: Path, upstream: ScriptedUpstream) -> None:

@@ -315,6 +315,49 @@ async def test_a_known_visitor_s_conversations_follow_them_and_the_model_knows_w
     assert system.endswith("Name: Ada\nHas ordered a lamp.")
 
 
+async def test_a_page_that_is_open_can_do_no_more_once_the_embed_rests(
+    embedding: RillServer, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        path = (await ask(visitor, "Hello", visit)).path
+        async with socket(visitor, f"{path}/stream?page=p&since=0&switches=0") as feed:
+            await feed.recv()
+            (tmp_path / "embeds.toml").write_text(FILE.replace('title = "Shop', 'enabled = false\ntitle = "Shop'))
+            await feed.send(json.dumps({"prompt": "More", "request_id": "r2"}))
+            refusal = await feed.recv()
+        answer = await visitor.post(f"{path}/messages", data={"prompt": "More"}, headers={"HX-Request": "true"})
+        page = await visitor.get(path, headers=HTML)
+        begun = await visitor.get("/embed/support", headers=HTML)
+
+    assert "There is no chat here at the moment." in refusal
+    assert answer.text.startswith('<hx-partial id="notice"')
+    assert HOST in page.headers["content-security-policy"]
+    assert HOST in begun.headers["content-security-policy"]
+    assert {each.status_code for each in (answer, page, begun)} == {404}
+    assert len(upstream.exchanges) == 1
+
+
+async def test_a_prompt_that_comes_twice_counts_once_and_one_that_is_refused_not_at_all(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        path = (await ask(visitor, "1", visit, request_id="r1")).path
+        for _ in range(5):
+            assert (await ask(visitor, "1", visit, request_id="r1")).path == path
+            assert (await ask(visitor, "", path)).status == 422
+
+        assert (await ask(visitor, "2", path)).status == 200
+
+
+async def test_a_message_as_it_was_written_shows_in_the_frame(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        path = (await ask(visitor, "Hello", await begin(visitor))).path
+        raw = await visitor.get(f"{path}?raw=1")
+
+    assert raw.text == "Hello"
+    assert HOST in raw.headers["content-security-policy"]
+
+
 async def test_who_cannot_be_believed_is_told_so_in_the_frame(embedding: RillServer) -> None:
     async with new_reader(embedding) as visitor:
         forged = await visitor.get("/embed/support", params={"visitor": introduction("7")[:-2]}, headers=HTML)
@@ -412,6 +455,8 @@ async def test_an_operator_adds_lists_and_switches_embeds_by_commands(embedding:
         (("add", "No Name"), "name cannot be used"),
         (("add", "new", "--origin", "shop.example"), "is no origin"),
         (("disable", "nothing"), "There is no embed nothing"),
+        (("add", "new", "--assistant", "nobody"), 'no assistant with the id "nobody"'),
+        (("conversations", "No Name"), "name cannot be used"),
         (("snippet", "nothing"), "There is no embed nothing"),
     ],
 )

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from webapp import errors
-from webapp.domain import Assistant, AssistantId, Parameters, ReaderId, Setup
+from webapp.domain import Assistant, AssistantId, Parameters, ReaderId, RequestId, Setup, Visitor
 from webapp.embeds import Embed, Embeds
 from webapp.quotas import Quotas
 from webapp.setups import Offer
-from webapp.visits import VISIT_LASTS, VISIT_RENEWS, Visits
+from webapp.visitors import name_of
+from webapp.visits import LONGEST_VISIT, VISIT_LASTS, VISIT_RENEWS, Visits
 
 OFFER = Offer((), (Assistant(AssistantId("helper"), "Helper", "", "Be kind.", Parameters("big"), ("What is new?",)),))
+NO_ORIGINS = (
+    "https://*.example",
+    "https://例え.jp",
+    "https://a.example; x",
+    "https://a.example/b",
+    "https://a.example?b",
+)
 NOBODY = ReaderId("embed:support:a")
 
 
@@ -26,6 +36,13 @@ def embeds(folder: Path, text: str) -> Embeds:
 
 def embed(**fields: object) -> Embed:
     return Embed.model_validate({"name": "support", **fields})
+
+
+def take(
+    quotas: Quotas, one: Embed, reader: ReaderId, running: Callable[[str], int], request_id: RequestId | None = None
+) -> None:
+    with quotas.taken(one, reader, running, request_id):
+        pass
 
 
 def none_running(_owners: str) -> int:
@@ -43,7 +60,8 @@ class TestFile:
     def test_a_table_is_an_embed(self, tmp_path: Path) -> None:
         found = embeds(
             tmp_path,
-            '[support]\norigins = ["https://Shop.example/"]\nsystem_prompt = "Sell."\nmodel = "m"\ntemperature = 0.5\n'
+            '[support]\norigins = ["https://Shop.example:443/"]\n'
+            'system_prompt = "Sell."\nmodel = "m"\ntemperature = 0.5\n'
             'starters = ["a  b"]\n[support.limits]\nrunning = 7',
         )
 
@@ -66,7 +84,7 @@ class TestFile:
             ("support = 1", "stands outside of any embed"),
             ("[Support]", "name"),
             ('[support]\norigins = ["shop.example"]', "is no origin"),
-            ('[support]\norigins = ["https://*.example/path"]', "is no origin"),
+            *((f'[support]\norigins = ["{origin}"]', "is no origin") for origin in NO_ORIGINS),
             ("[support]\ntemperature = 3", "temperature"),
             ("[support]\ncolour = 3", "colour"),
             ("[support.limits]\nrunning = -1", "limits.running"),
@@ -105,7 +123,9 @@ class TestFile:
 class TestVisits:
     @pytest.fixture
     def visits(self, tmp_path: Path) -> Visits:
-        return Visits("s" * 32, embeds(tmp_path, "[support]\n[other]\n[resting]\nenabled = false"))
+        return Visits(
+            "s" * 32, embeds(tmp_path, "[support]\n[other]\n[resting]\nenabled = false\n[members]\nknown_only = true")
+        )
 
     def test_a_token_names_its_visitor_and_says_nothing_else(self, visits: Visits) -> None:
         one, other = visits.begin(embed()), visits.begin(embed())
@@ -138,51 +158,93 @@ class TestVisits:
         with pytest.raises(errors.EmbedNotFound):
             visits.read(token)
 
-    def test_a_resting_embed_has_no_visits(self, visits: Visits) -> None:
-        with pytest.raises(errors.EmbedNotFound):
-            visits.read(visits.begin(embed(name="resting")).token)
+    def test_a_resting_embed_has_no_visits_nor_one_for_others_only(self, visits: Visits) -> None:
+        for name, refusal in (("resting", errors.EmbedNotFound), ("members", errors.NotSignedIn)):
+            with pytest.raises(refusal):
+                visits.read(visits.begin(embed(name=name)).token).require_open()
+        visits.read(visits.begin(embed(name="members"), name_of(Visitor("7"))).token).require_open()
+
+    def test_it_ends_in_a_week_however_often_it_is_renewed(self, visits: Visits) -> None:
+        first = visits.begin(embed())
+        old = replace(first, begun_at=first.begun_at - LONGEST_VISIT + timedelta(hours=1))
+
+        again = visits.read(visits.renewed(old).token)
+
+        assert (again.visitor, again.has_ended) == (first.visitor, False)
+        assert again.ends_at - again.made_at <= timedelta(hours=1)
+        over = replace(again, begun_at=again.begun_at - timedelta(hours=1))
+        assert visits.read(visits.renewed(over).token).has_ended
 
 
 class TestQuotas:
     def test_a_visitor_s_own_limit_leaves_others_alone(self) -> None:
         quotas, one = Quotas(), embed(limits={"visitor_prompts_per_hour": 2})
         for _ in range(2):
-            quotas.take(one, NOBODY, none_running)
+            take(quotas, one, NOBODY, none_running)
 
         with pytest.raises(errors.QuotaReached) as refused:
-            quotas.take(one, NOBODY, none_running)
+            take(quotas, one, NOBODY, none_running)
 
         assert 1 <= (refused.value.minutes or 0) <= 60
-        quotas.take(one, ReaderId("embed:support:b"), none_running)
+        take(quotas, one, ReaderId("embed:support:b"), none_running)
 
     def test_the_whole_embed_has_one_too(self) -> None:
         quotas, one = Quotas(), embed(limits={"prompts_per_day": 1})
-        quotas.take(one, NOBODY, none_running)
+        take(quotas, one, NOBODY, none_running)
 
         with pytest.raises(errors.QuotaReached):
-            quotas.take(one, ReaderId("embed:support:b"), none_running)
-        quotas.take(embed(name="other", limits={"prompts_per_day": 1}), ReaderId("embed:other:b"), none_running)
+            take(quotas, one, ReaderId("embed:support:b"), none_running)
+        take(quotas, embed(name="other", limits={"prompts_per_day": 1}), ReaderId("embed:other:b"), none_running)
 
     def test_tokens_count_once_they_are_written(self) -> None:
         quotas, one = Quotas(), embed(limits={"tokens_per_hour": 100})
-        quotas.take(one, NOBODY, none_running)
+        take(quotas, one, NOBODY, none_running)
         quotas.count(one, 99)
-        quotas.take(one, NOBODY, none_running)
+        take(quotas, one, NOBODY, none_running)
         quotas.count(one, 500)
 
         with pytest.raises(errors.QuotaReached):
-            quotas.take(one, NOBODY, none_running)
+            take(quotas, one, NOBODY, none_running)
 
     def test_so_many_replies_are_written_at_once(self) -> None:
         quotas, one = Quotas(), embed(limits={"visitor_running": 2, "running": 5})
-        quotas.take(one, NOBODY, {NOBODY: 1, "embed:support:": 4}.__getitem__)
+        take(quotas, one, NOBODY, {NOBODY: 1, "embed:support:": 4}.__getitem__)
 
         for running in ({NOBODY: 2, "embed:support:": 4}, {NOBODY: 1, "embed:support:": 5}):
             with pytest.raises(errors.QuotaReached, match="Try again when"):
-                quotas.take(one, NOBODY, running.__getitem__)
+                take(quotas, one, NOBODY, running.__getitem__)
 
     def test_no_limit_is_none(self) -> None:
         quotas, one = Quotas(), embed(limits=dict.fromkeys(type(embed().limits).model_fields, 0))
 
         for _ in range(2_000):
-            quotas.take(one, NOBODY, {}.__getitem__)
+            take(quotas, one, NOBODY, {}.__getitem__)
+
+    def test_what_does_not_begin_is_not_counted(self) -> None:
+        quotas, one = Quotas(), embed(limits={"visitor_prompts_per_hour": 1})
+        with pytest.raises(errors.PromptEmpty), quotas.taken(one, NOBODY, none_running):
+            raise errors.PromptEmpty
+        take(quotas, one, NOBODY, none_running)
+
+        with pytest.raises(errors.QuotaReached):
+            take(quotas, one, NOBODY, none_running)
+
+    def test_what_is_sent_again_is_let_on_whatever_is_used_up(self) -> None:
+        quotas, one = Quotas(), embed(limits={"visitor_prompts_per_hour": 1, "visitor_running": 1})
+        take(quotas, one, NOBODY, none_running, RequestId("1"))
+
+        take(quotas, one, NOBODY, lambda _: 1, RequestId("1"))
+        with pytest.raises(errors.QuotaReached):
+            take(quotas, one, NOBODY, none_running, RequestId("2"))
+        with pytest.raises(errors.QuotaReached):
+            take(quotas, one, ReaderId("embed:support:b"), lambda _: 1, RequestId("1"))
+
+    def test_what_is_about_to_begin_counts_as_running(self) -> None:
+        quotas, one = Quotas(), embed(limits={"visitor_running": 2})
+        with (
+            quotas.taken(one, NOBODY, none_running),
+            quotas.taken(one, NOBODY, none_running),
+            pytest.raises(errors.QuotaReached),
+        ):
+            take(quotas, one, NOBODY, none_running)
+        take(quotas, one, NOBODY, none_running)

@@ -43,6 +43,8 @@ def test_a_visitor_is_who_the_site_says() -> None:
         pytest.param(lambda: token(exp=None), id="for ever"),
         pytest.param(lambda: token(exp=int(time.time()) + 3_600), id="for too long"),
         pytest.param(lambda: token(iat=int(time.time()) + 600, exp=int(time.time()) + 660), id="from the future"),
+        pytest.param(lambda: token(exp=str(int(time.time()) + 60)), id="a moment as text"),
+        pytest.param(lambda: token(iat=str(int(time.time()))), id="another"),
         pytest.param(lambda: token(iat=None), id="from no time"),
         pytest.param(lambda: token(sub=None), id="nobody"),
         pytest.param(lambda: token(sub=""), id="nobody's name"),

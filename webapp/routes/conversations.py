@@ -28,6 +28,7 @@ from webapp.pages import Page
 from webapp.prompts import SentPrompt, is_number, read_assistant_id, read_number
 from webapp.rendering import Parts
 from webapp.routes import answers, attachments
+from webapp.security import framed_policy
 from webapp.services import SCRIPTS_COOKIE, asking_page, embed_of, new_page, reader, services
 from webapp.transports import html, sse
 from webapp.transports.view import Draft, Welcome, embedded_welcome, render_page, welcome
@@ -114,7 +115,9 @@ def _raw(request: Request, now: Snapshot) -> Response:
         raise MessageNotFound
     way = "attachment" if "download" in request.query_params else "inline"
     name = f"{'prompt' if message.role is Role.USER else 'reply'}-{message.number}.md"
-    headers = {"Content-Disposition": f'{way}; filename="{name}"'}
+    embed = embed_of(request)
+    policy = framed_policy(embed.origins if embed else ())
+    headers = {"Content-Disposition": f'{way}; filename="{name}"', "Content-Security-Policy": policy}
     # Browsers show Markdown as text only if it is called so.
     media_type = "text/markdown" if way == "attachment" else "text/plain"
     return Response(message.text, media_type=media_type, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from urllib.parse import urlencode
 
 import structlog
@@ -50,15 +51,16 @@ class VisitGate:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         connection = HTTPConnection(scope)
         token = scope["path_params"]["token"]
-        connection.state.is_embedded = True
+        connection.state.has_no_cookie = True
         connection.state.outside = base(connection).removesuffix(f"/e/{token}")
         try:
             visit = services(connection).visits.read(token)
         except errors.EmbedNotFound as error:
             return PlainTextResponse(f"{error.sentence}\n", error.status)(scope, receive, send)
-        if visit.has_ended:
-            ended = _told(connection, connection.state.outside, visit.embed, errors.VisitEnded())
-            return ended(scope, receive, send)
+        try:
+            visit.require_open()
+        except errors.RillError as error:
+            return _told(connection, connection.state.outside, visit.embed, error)(scope, receive, send)
         connection.state.visit, connection.state.reader = visit, visit.reader
         if visit.is_old and _is_page(scope):
             return _renewed(connection, visit)(scope, receive, send)
@@ -70,6 +72,9 @@ def _told(connection: HTTPConnection, outside: str, embed: Embed, error: errors.
     if connection.scope["type"] == "websocket":
         return PlainTextResponse(error.sentence, error.status)
     found = services(connection)
+    if connection.headers.get("hx-request") == "true":
+        body = found.renderer.render("fragments/notice.html", notice=error.sentence)
+        return Response(body, error.status, media_type="text/html")
     body = found.renderer.render(
         "pages/no_visit.html",
         base=outside,
@@ -90,7 +95,7 @@ def _is_page(scope: Scope) -> bool:
 
 def _renewed(connection: HTTPConnection, visit: Visit) -> Response:
     """Send a page on to the same place under a new token."""
-    fresh = services(connection).visits.begin(visit.embed, visit.visitor)
+    fresh = services(connection).visits.renewed(visit)
     path = connection.scope["path"].removeprefix(base(connection))
     query = f"?{connection.url.query}" if connection.url.query else ""
     return RedirectResponse(f"{connection.state.outside}/e/{fresh.token}{path}{query}", 303)
@@ -101,10 +106,10 @@ async def begin(request: Request) -> Response:
 
     A frame is sent on to it; htmx gets a frame to put into its page; a program gets the visit's address as JSON.
     """
-    embed = _embed(request)
+    embed = _known_embed(request)
     try:
         visit = await _visit(request, embed)
-    except (errors.VisitorRefused, errors.NotSignedIn) as error:
+    except (errors.VisitorRefused, errors.NotSignedIn, errors.EmbedNotFound) as error:
         if answers.is_program(request):
             raise
         log.info("embed.refused", embed=embed.name, cause=error.cause, detail=error.detail)
@@ -136,7 +141,7 @@ async def hand_over(request: Request) -> Response:
 
 async def said(request: Request) -> Response:
     """`GET /embed/{name}/conversations?pass=...`: what visitors have said, for an operator who has the address."""
-    request.state.is_embedded = True
+    request.state.has_no_cookie = True
     found, name = services(request), request.path_params["name"]
     shown_pass = request.query_params.get("pass", "")
     embed = found.embeds.all().get(name)
@@ -186,31 +191,35 @@ async def preview(request: Request) -> Response:
 
 
 def _embed(request: Request) -> Embed:
-    request.state.is_embedded = True
-    return services(request).embeds.find(request.path_params["name"])
+    return services(request).embeds.find(_known_embed(request).name)
+
+
+def _known_embed(request: Request) -> Embed:
+    """Give the embed of an address; it may rest."""
+    request.state.has_no_cookie = True
+    embed = services(request).embeds.all().get(request.path_params["name"])
+    if embed is None:
+        raise errors.EmbedNotFound
+    return embed
 
 
 async def _visit(request: Request, embed: Embed) -> Visit:
     """Begin a visit of somebody whom the site introduces; or go on with one that has not ended; or begin one."""
     found = services(request)
+    found.embeds.find(embed.name)
     if (token := request.query_params.get("visitor")) is not None:
         visitor = found.introductions.read(embed, token)
         visit = found.visits.begin(embed, name_of(visitor))
         await found.visitors.keep(visit.reader, visitor)
         return visit
-    known = _resumed(request, embed)
-    if known is None and embed.known_only:
+    with suppress(errors.EmbedNotFound, errors.VisitEnded, errors.NotSignedIn):
+        visit = found.visits.read(request.query_params.get("visit", ""))
+        visit.require_open()
+        if visit.embed.name == embed.name:
+            return found.visits.renewed(visit)
+    if embed.known_only:
         raise errors.NotSignedIn
-    return found.visits.begin(embed, known)
-
-
-def _resumed(request: Request, embed: Embed) -> str | None:
-    """Give the visitor of the visit to this embed whose token the site has kept, unless that has ended."""
-    try:
-        visit = services(request).visits.read(request.query_params.get("visit", ""))
-    except errors.EmbedNotFound:
-        return None
-    return None if visit.has_ended or visit.embed.name != embed.name else visit.visitor
+    return found.visits.begin(embed)
 
 
 async def _latest(request: Request, visit: Visit) -> str:

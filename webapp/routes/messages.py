@@ -105,14 +105,14 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
     try:
         attached = [each.id for each in await take_files(request, conversation_id, files)]
         setup = await _setup(request, sent) if conversation_id is None else None
-        services(request).admit(embed_of(request), owner)
-        begun = await services(request).turns.begin(
-            *(owner, conversation_id, sent.text, sent.request_id),
-            edits=sent.edits,
-            model=None if embed_of(request) else sent.model,
-            setup=setup,
-            attached=(*sent.attached, *attached),
-        )
+        with services(request).admitted(embed_of(request), owner, sent.request_id):
+            begun = await services(request).turns.begin(
+                *(owner, conversation_id, sent.text, sent.request_id),
+                edits=sent.edits,
+                model=None if embed_of(request) else sent.model,
+                setup=setup,
+                attached=(*sent.attached, *attached),
+            )
         if conversation_id is None and not begun.is_repeat:
             prompt = {"number": begun.prompt.number, "text": begun.prompt.text}
             services(request).webhooks.tell_soon(Event.CONVERSATION_STARTED, begun.conversation, {"prompt": prompt})

@@ -137,5 +137,10 @@ async def styleguide(request: Request) -> Response:
 
 async def tutorial(websocket: WebSocket) -> None:
     """`WS /chat`: the protocol of the tutorials, `{"prompt": "..."}` in and chunks out; one conversation."""
+    try:
+        owner = reader(websocket)
+    except errors.NotSignedIn as error:
+        await websocket.send_denial_response(Response(error.sentence, error.status, media_type="text/plain"))
+        return
     await websocket.accept()
-    await TutorialSocket(websocket, services(websocket), reader(websocket)).run()
+    await TutorialSocket(websocket, services(websocket), owner).run()

@@ -59,6 +59,7 @@ async def take_back(request: Request) -> Response:
 
 async def read(request: Request) -> Response:
     """`GET /s/{token}`: a conversation as it was shared. Nobody is known here, and nobody gets a cookie."""
+    request.state.has_no_cookie = True
     found = _required(request)
     shared, conversation = await found.shares.conversation(ShareToken(request.path_params["token"]))
     conversation = await found.turns.rendered(conversation)

@@ -31,17 +31,17 @@ async def retry(request: Request) -> Response:
     fields = await read_fields(request)
     number, _, model = str(fields.get("reply-by", "")).partition(" ")
     reply = read_number({"reply": number} if model else fields, "reply")
-    services(request).admit(embed_of(request), reader(request))
     model = "" if embed_of(request) else model
-    await services(request).turns.retry(reader(request), _id(request), reply, model=read_model({"model": model}))
+    with services(request).admitted(embed_of(request), reader(request)):
+        await services(request).turns.retry(reader(request), _id(request), reply, model=read_model({"model": model}))
     return _done(request, _id(request))
 
 
 async def go_on(request: Request) -> Response:
     """`POST /c/{id}/turn/continue` with the `reply` to go on from: another reply that begins with its text."""
     number = read_number(await read_fields(request), "reply")
-    services(request).admit(embed_of(request), reader(request))
-    await services(request).turns.retry(reader(request), _id(request), number, continues=True)
+    with services(request).admitted(embed_of(request), reader(request)):
+        await services(request).turns.retry(reader(request), _id(request), number, continues=True)
     return _done(request, _id(request))
 
 

@@ -16,6 +16,7 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
 from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
+from webapp.errors import EmbedNotFound, VisitEnded
 from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
 from webapp.pages import Page
 from webapp.services import Services
@@ -74,7 +75,11 @@ async def _feed_events(
     items = follow(services.turns, reader, page.conversation_id, after, cursor=cursor, window=window(page))
     async with aclosing(items) as feed:
         async for item in feed:
-            for event in _events(services, page, item):
+            try:
+                events = _events(services, page, item)
+            except (VisitEnded, EmbedNotFound):
+                return  # What asks again is told so.
+            for event in events:
                 yield event
 
 

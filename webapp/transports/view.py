@@ -135,10 +135,12 @@ def list_cursor(services: Services, page: Page) -> ListCursor | None:
 def fragments(services: Services, page: Page, item: Item) -> Iterator[tuple[str, Position | None]]:
     """Give what an item of a feed changes in a page, with the feed's position after it, if that moves.
 
-    Each by itself: htmx looks up the targets of a whole message before it applies any of it.
+    Each by itself: htmx looks up the targets of a whole message before it applies any of it. Raises `VisitEnded` or
+    `EmbedNotFound` at a beat, if the page may follow no longer.
     """
     renderer = services.renderer
     if isinstance(item, Beat):
+        services.require_visit(page)
         yield renderer.render("fragments/beat.html"), None
     elif isinstance(item, Snapshot):
         yield renderer.snapshot(item.conversation, page), item.position

@@ -85,13 +85,14 @@ class PageSocket:
         sent, conversation_id = read_prompt(read_frame(frame)), self._page.conversation_id
         if conversation_id is None:
             raise errors.BadRequest("A first message goes by POST.")
-        self._services.admit(self._page.embed, self._reader)
-        await self._services.turns.begin(
-            *(self._reader, conversation_id, sent.text, sent.request_id),
-            edits=sent.edits,
-            model=None if self._page.embed else sent.model,
-            attached=sent.attached,
-        )
+        self._services.require_visit(self._page)
+        with self._services.admitted(self._page.embed, self._reader, sent.request_id):
+            await self._services.turns.begin(
+                *(self._reader, conversation_id, sent.text, sent.request_id),
+                edits=sent.edits,
+                model=None if self._page.embed else sent.model,
+                attached=sent.attached,
+            )
         return self._services.renderer.render("fragments/prompt_stored.html", page=self._page, **empty_composer())
 
     def _refusal(self, error: errors.RillError) -> str:
