@@ -178,10 +178,15 @@ def _become(request: dict[str, object], output: int) -> None:
 
 
 if __name__ == "__main__":
-    # All that a server imports sooner or later.
+    # All that a server imports sooner or later, before it is one.
     import aiosqlite  # noqa: F401
     import alembic.command  # noqa: F401
     import sqlalchemy.dialects.sqlite.aiosqlite  # noqa: F401
 
+    import webapp.cli  # noqa: F401
+    from webapp.app import TEMPLATES
+    from webapp.rendering import Renderer
+
+    Renderer(TEMPLATES)  # Which compiles them, once for all.
     with socket.socket(fileno=int(sys.argv[1])) as asked:
         _serve(asked)

@@ -56,6 +56,14 @@ from webapp.visitors import Introductions
 from webapp.visits import Visits
 from webapp.webhooks import Event, Webhooks
 
+
+def _folder(name: str) -> Path:
+    """Find `templates` or `static`: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / name if (package / name).is_dir() else package.parent / name
+
+
+TEMPLATES = _folder("templates")
 log = structlog.get_logger()
 
 FIRST_LOOK_SECONDS = 2.0
@@ -112,12 +120,6 @@ def _brand(settings: Settings) -> Brand:
     return brand
 
 
-def _folder(name: str) -> Path:
-    """Find `templates` or `static`: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).parent
-    return package / name if (package / name).is_dir() else package.parent / name
-
-
 def _lifespan(
     settings: Settings, secret: str, provider: Provider | None, offer: Offer, brand: Brand, embeds: Embeds
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
@@ -133,7 +135,7 @@ def _lifespan(
             images = Images(settings.rill_image_hosts)
             stack.push_async_callback(images.close)
             renderer = Renderer(
-                _folder("templates"),
+                TEMPLATES,
                 lambda: chosen.offered,
                 can_set_up=settings.rill_own_setups,
                 can_attach=settings.rill_attachments,

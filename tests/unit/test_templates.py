@@ -6,6 +6,7 @@ import random
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -365,3 +366,16 @@ def test_a_turns_end_leaves_no_marker_and_says_how_it_ended(renderer: Renderer) 
 def test_a_reply_without_a_rendering_is_not_shown_as_something_else(renderer: Renderer) -> None:
     with pytest.raises(ValueError, match="not rendered"):
         renderer.render("partials/message.html", message=replace(ENDS[0], rendering=None), streamed=None)
+
+
+def test_apps_beside_each_other_have_their_own_templates(tmp_path: Path) -> None:
+    own = tmp_path / "partials" / "keys.html"
+    own.parent.mkdir()
+    shown = []
+    for text in ("One", "Two"):
+        own.write_text("{# Context: none. #}\n" + text)
+        shown.append(Renderer(FOLDER, overrides=tmp_path).render("partials/keys.html").strip())
+    shown.append(Renderer(FOLDER).render("partials/keys.html"))
+
+    assert shown[:2] == ["One", "Two"]
+    assert "<kbd>" in shown[2]
