@@ -32,6 +32,7 @@ def chat(shown: Page) -> FrameLocator:
 
 async def asks(shown: Page, prompt: str) -> None:
     await chat(shown).locator("#prompt").fill(prompt)
+    await shown.frames[-1].wait_for_load_state()  # Before that Enter is the browser's own, and breaks the line.
     await chat(shown).locator("#prompt").press("Enter")
 
 
