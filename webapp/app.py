@@ -37,7 +37,7 @@ from webapp.replies import ReplyRenderer
 from webapp.routes import answers
 from webapp.routes.table import routes
 from webapp.running import TurnLimits
-from webapp.security import Guard, Identify, load_secret
+from webapp.security import Guard, Identify, signing_secret
 from webapp.services import Services
 from webapp.settings import Settings, read
 from webapp.setups import Offer, read_offer
@@ -86,7 +86,7 @@ def create_app(
     provider = FunctionProvider(reply) if reply is not None else None
     offer, brand = read_offer(settings.rill_assistants), _brand(settings)
     embeds = Embeds(settings.embeds_path, offer)
-    secret = settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
+    secret = signing_secret(settings)
     return Chat(
         routes=routes(),
         middleware=[

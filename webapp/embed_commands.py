@@ -17,7 +17,7 @@ from webapp.branding import Brand
 from webapp.domain import Conversation, Visitor
 from webapp.embeds import Embed, read_embed, read_embeds, read_tables
 from webapp.exports import PAGE_SIZE, as_object
-from webapp.security import load_secret, write_private
+from webapp.security import signing_secret, write_private
 from webapp.settings import Settings
 from webapp.setups import read_offer
 from webapp.snippets import snippets
@@ -110,8 +110,8 @@ def page(name: str, url: str) -> None:
     """Print the address of a page with what visitors of NAME have said; it is good for eight hours."""
     found = settings()
     _require(name, _document(found.embeds_path), found.embeds_path)
-    secret = found.rill_secret.get_secret_value() if found.rill_secret else load_secret(found.rill_data_dir)
-    click.echo(f"{url.rstrip('/')}/embed/{name}/conversations?pass={OperatorPass(secret).make(name)}")
+    shown_pass = OperatorPass(signing_secret(found)).make(name)
+    click.echo(f"{url.rstrip('/')}/embed/{name}/conversations?pass={shown_pass}")
 
 
 @embed.command()

@@ -127,7 +127,7 @@ class VisitEnded(RillError):
 
     status = 403
     cause = "visit_ended"
-    sentence = N_("This chat was left alone for a day and has ended.")
+    sentence = N_("This chat has ended.")
 
 
 class VisitorRefused(RillError):

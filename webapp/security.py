@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from webapp import errors
 from webapp.domain import KeyScope, ReaderId
 from webapp.languages import gettext as _
+from webapp.settings import Settings
 from webapp.stores import KeyStore
 
 log = structlog.get_logger()
@@ -58,6 +59,11 @@ Identify = Callable[[HTTPConnection], "str | Awaitable[str | None] | None"]
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?")
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+def signing_secret(settings: Settings) -> str:
+    """Give the secret that the settings name, or else that of this installation."""
+    return settings.rill_secret.get_secret_value() if settings.rill_secret else load_secret(settings.rill_data_dir)
 
 
 def load_secret(folder: Path) -> str:

@@ -50,6 +50,11 @@ class Visit:
     def has_ended(self) -> bool:
         return datetime.now(UTC) >= self.ends_at
 
+    @property
+    def is_old(self) -> bool:
+        """Whether the next page should get a new token."""
+        return datetime.now(UTC) >= self.made_at + VISIT_RENEWS
+
     def require_open(self) -> None:
         """Raise `EmbedNotFound` for a resting embed, `VisitEnded`, or `NotSignedIn` if only known visitors may come."""
         if not self.embed.enabled:
@@ -58,11 +63,6 @@ class Visit:
             raise errors.VisitEnded
         if self.embed.known_only and not is_known(self.visitor):
             raise errors.NotSignedIn
-
-    @property
-    def is_old(self) -> bool:
-        """Whether the next page should get a new token."""
-        return datetime.now(UTC) >= self.made_at + VISIT_RENEWS
 
 
 class OperatorPass:

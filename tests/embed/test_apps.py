@@ -38,7 +38,7 @@ from webapp import create_app
 
 async def reply(messages):
     yield "The beginning.\\n\\n"
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
     yield "The end."
 
 app = Starlette(routes=[Mount("/assistant", create_app(reply))])
