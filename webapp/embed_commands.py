@@ -44,9 +44,7 @@ def embed() -> None:
 @click.option("--assistant", default="", help="Id of one of the assistants in RILL_ASSISTANTS.")
 @click.option("--system-prompt", default="", help="Text put before each conversation, for the model only.")
 @click.option("--model", default=None, help="Model that answers, if not the usual one.")
-@click.option(
-    "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of this server, for the lines."
-)
+@_url
 def add(name: str, url: str, **given: object) -> None:
     """Add a chat called NAME, and print the lines for the pages that are to have it."""
     found = settings()
@@ -92,9 +90,7 @@ def enable(name: str) -> None:
 
 @embed.command()
 @click.argument("name")
-@click.option(
-    "--url", default="http://127.0.0.1:8000", show_default=True, help="Address of this server, for the lines."
-)
+@_url
 def snippet(name: str, url: str) -> None:
     """Print the lines for pages that are to have NAME."""
     found = settings()

@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import structlog
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    HttpUrl,
     SecretStr,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_STARTER_CHARS)]
 _OWNER = "embed:"
+_ADDRESS = TypeAdapter(HttpUrl)
 
 
 class Limits(BaseModel):
@@ -94,10 +96,16 @@ class Embed(BaseModel):
     def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(as_origin(origin) for origin in origins)
 
+    @field_validator("webhook")
+    @classmethod
+    def _is_address(cls, webhook: str) -> str:
+        try:
+            return str(_ADDRESS.validate_python(webhook)) if webhook else ""
+        except ValidationError as error:
+            raise ValueError("it has to be an http or https address") from error
+
     @model_validator(mode="after")
     def _can_sign(self) -> Embed:
-        if self.webhook and urlsplit(self.webhook).scheme not in {"http", "https"}:
-            raise ValueError("webhook: it has to be an http or https address")
         if self.webhook and self.secret is None:
             raise ValueError("webhook: it needs a secret, which signs what it is told")
         if self.handover and not self.webhook:

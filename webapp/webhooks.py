@@ -153,7 +153,7 @@ class Webhooks:
                 "POST", embed.webhook, content=delivery.body.encode(), headers=_headers(embed, delivery)
             ) as answer:
                 return None if answer.is_success else f"status {answer.status_code}"
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return describe(error)
 
 

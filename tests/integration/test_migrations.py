@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,28 @@ async def test_processes_that_start_at_once_do_not_collide(url: str) -> None:
 
     assert [process.returncode for process in processes] == [0] * 4, outputs
     assert await query(url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+async def test_a_file_that_another_program_is_reading_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "store" / "rill.db"
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE of_theirs (n)")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM of_theirs").fetchall()
+        waits: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            other.rollback()
+
+        monkeypatch.setattr("webapp.stores.engines.sleep", wait)
+        await open_and_close(sqlite_url(tmp_path))
+
+    assert len(waits) == 1
+    assert await query(sqlite_url(tmp_path), "PRAGMA journal_mode") == [("wal",)]
 
 
 async def test_migrating_leaves_logging_as_it_was(url: str) -> None:

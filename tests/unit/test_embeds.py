@@ -90,6 +90,7 @@ class TestFile:
             ("[support.limits]\nrunning = -1", "limits.running"),
             ('[support]\nwebhook = "https://a.example"', "it needs a secret"),
             (f'[support]\nsecret = "{"s" * 32}"\nwebhook = "file:///etc"', "http or https"),
+            (f'[support]\nsecret = "{"s" * 32}"\nwebhook = "http://["', "http or https"),
             ("[support]\nhandover = true", "it needs a webhook"),
             ('[support]\nsecret = "short"', "secret"),
             ('[support]\nassistant = "nobody"', 'no assistant with the id "nobody"'),

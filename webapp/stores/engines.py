@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 
 from alembic import command
 from alembic.config import Config
@@ -31,6 +33,9 @@ PATIENCE_SECONDS = 5.0
 
 MIGRATION_PATIENCE_SECONDS = 60.0
 """How long a process that starts waits for another that is migrating."""
+
+GIVE_WAY_SECONDS = 0.05
+"""How long a process that starts gives way to another that is changing how the file is written."""
 
 MIGRATIONS = Path(webapp.__file__).parent / "migrations"
 
@@ -97,8 +102,8 @@ def _sqlite_engine(url: URL, patience_seconds: float) -> AsyncEngine:
 
 def _set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor = connection.cursor()
-    # Readers go on while one writes; with that, NORMAL syncs less and still cannot corrupt the file.
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+    # With a write-ahead log NORMAL syncs less and still cannot corrupt the file.
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -138,7 +143,7 @@ def database_errors(url: URL) -> Iterator[None]:
     """Raise every failure of the database as `StoreUnavailable`, with a detail that holds nothing people wrote."""
     try:
         yield
-    except (DBAPIError, PoolTimeout, OSError) as error:
+    except (DBAPIError, sqlite3.Error, PoolTimeout, OSError) as error:
         raise StoreUnavailable(detail=f"{url.render_as_string(hide_password=True)}: {_detail(error)}") from error
 
 
@@ -162,10 +167,31 @@ async def migrate(url: URL) -> None:
     """Bring the schema up to date, one process after the other. Raises `SettingsInvalid` if it is a newer one."""
     engine = new_engine(url, MIGRATION_PATIENCE_SECONDS)
     try:
-        async with _migrating, writing(engine).begin() as connection:
-            await connection.run_sync(_upgrade)
+        async with _migrating:
+            if is_sqlite(url):
+                await asyncio.to_thread(_keep_write_ahead_log, url.database)
+            async with writing(engine).begin() as connection:
+                await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
+
+
+def _keep_write_ahead_log(path: str | None) -> None:
+    """Let readers go on while one writes; the file itself says so from now on.
+
+    SQLite refuses the change at once while another process has the file open for the same purpose, whatever the
+    timeout: of two that would each wait for the other, one must give way.
+    """
+    last = monotonic() + MIGRATION_PATIENCE_SECONDS
+    while True:
+        with closing(sqlite3.connect(str(path), timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > last:
+                    raise
+        sleep(GIVE_WAY_SECONDS)
 
 
 def _upgrade(connection: Connection) -> None:
