@@ -78,9 +78,9 @@ async def opening(reader: httpx.AsyncClient, paths: dict[int, str]) -> dict[int,
 async def frames(page: Page, url: str) -> list[float]:
     """Have a reply written in the page at a URL; give the ms between frames meanwhile, the longest last."""
     await page.goto(url)
-    await page.locator('#composer[data-transport="websocket"]').wait_for(state="attached")
-    await page.fill("#prompt", str(STREAM))
-    await page.press("#prompt", "Enter")
+    await page.locator('#rill-composer[data-transport="websocket"]').wait_for(state="attached")
+    await page.fill("#rill-prompt", str(STREAM))
+    await page.press("#rill-prompt", "Enter")
     await page.locator('.end[data-state="running"]').wait_for(state="attached")
     times: list[float] = await page.evaluate(FRAMES, 4)
     return sorted(later - earlier for earlier, later in pairwise(times))

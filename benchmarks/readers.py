@@ -20,7 +20,7 @@ import httpx
 from benchmarks.upstream import NUMBER, Script, Stamp
 from benchmarks.wire import CLOSE, PING, TEXT, FrameReader, frame, handshake
 
-_PROGRESS = re.compile(r"<hx-partial id=r\d+[bt-]")
+_PROGRESS = re.compile(r"<hx-partial id=rill-r\d+[bt-]")
 _STATE = re.compile(r'data-state="(finished|failed|stopped|interrupted)"')
 
 

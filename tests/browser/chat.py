@@ -50,8 +50,8 @@ class Paced:
 
 
 async def ask(page: Page, prompt: str = "Tell me.") -> None:
-    await page.fill("#prompt", prompt)
-    await page.press("#prompt", "Enter")
+    await page.fill("#rill-prompt", prompt)
+    await page.press("#rill-prompt", "Enter")
 
 
 async def begin(page: Page, url: str) -> None:
@@ -75,4 +75,4 @@ async def has_ended(page: Page, state: str = "finished") -> None:
 
 
 async def is_connected(page: Page, transport: str) -> None:
-    await expect(page.locator("#composer")).to_have_attribute("data-transport", transport)
+    await expect(page.locator("#rill-composer")).to_have_attribute("data-transport", transport)

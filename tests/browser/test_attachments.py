@@ -26,7 +26,7 @@ async def test_files_are_chosen_shown_removed_and_sent(
     await page.get_by_role("button", name="Remove one.txt").click()
     await expect(chips).to_have_count(1)
     await field.set_input_files(upload("bad.zip", b"PK\0"))  # type: ignore[arg-type]
-    await expect(page.locator("#notice")).to_contain_text("bad.zip")
+    await expect(page.locator("#rill-notice")).to_contain_text("bad.zip")
     await page.reload()
     await expect(chips).to_have_count(1)
     await ask(page, "Look")
@@ -58,11 +58,11 @@ async def test_a_message_waits_for_what_is_being_attached_to_it(
     await page.goto(server.url)
     await page.route("**/attachments", slowly)
     await page.get_by_label("Attach files").set_input_files(upload("one.txt", b"1"))  # type: ignore[arg-type]
-    await expect(page.locator("#attach.htmx-request progress")).to_be_visible()
+    await expect(page.locator("#rill-attach.htmx-request progress")).to_be_visible()
     await ask(page, "Look")
     arrived.set()
     await expect(page.locator(".attached .chip")).to_have_count(1)
-    await page.press("#prompt", "Enter")
+    await page.press("#rill-prompt", "Enter")
     await page.wait_for_url("**/c/*")
     await has_ended(page)
 
@@ -74,7 +74,7 @@ async def test_so_it_is_without_scripts(new_page: NewPage, server: RillServer, u
     await page.goto(server.url)
     await expect(page.locator(".clip")).to_be_hidden()
     await page.get_by_label("Attach files").locator("visible=true").set_input_files(upload("one.txt", b"1"))  # type: ignore[arg-type]
-    await page.fill("#prompt", "Look")
+    await page.fill("#rill-prompt", "Look")
     await page.click(".send")
     await has_ended(page)
 

@@ -21,8 +21,8 @@ async def do(page: Page, name: str) -> None:
 async def edits(page: Page, prompt: str) -> None:
     """Edit the first message."""
     await page.get_by_role("link", name="Edit").first.click()
-    await expect(page.locator("#prompt")).to_be_focused()
-    await page.fill("#prompt", prompt)
+    await expect(page.locator("#rill-prompt")).to_be_focused()
+    await page.fill("#rill-prompt", prompt)
     await page.click(".send")
 
 
@@ -75,7 +75,7 @@ async def test_branches_without_scripts(new_page: NewPage, server: RillServer, u
     upstream.script = lambda exchange: exchange.reply("First")
     page = await new_page(java_script_enabled=False)
     await page.goto(server.url)
-    await page.fill("#prompt", "Tell me.")
+    await page.fill("#rill-prompt", "Tell me.")
     await page.click(".send")
     await has_ended(page)
 
@@ -93,17 +93,17 @@ async def test_an_edit_shows_in_another_tab_whose_draft_is_left_alone(
     other = await page.context.new_page()
     await other.goto(page.url)
     await is_connected(other, "websocket")
-    await other.fill("#prompt", "A draft")
+    await other.fill("#rill-prompt", "A draft")
     await page.bring_to_front()
     await page.get_by_role("link", name="Edit").click()
     await is_connected(page, "websocket")
-    await page.fill("#prompt", "Tell me all.")
+    await page.fill("#rill-prompt", "Tell me all.")
     upstream.script = lambda exchange: exchange.reply("Other")
 
-    await (page.press("#prompt", "Enter") if way == "Enter" else page.click(".send"))
+    await (page.press("#rill-prompt", "Enter") if way == "Enter" else page.click(".send"))
 
     await sees(page, "Other")
     await expect(page.locator(".editing")).to_have_count(0)
     await other.bring_to_front()
     await has_texts(other, "Tell me all.", "Other")
-    await expect(other.locator("#prompt")).to_have_value("A draft")
+    await expect(other.locator("#rill-prompt")).to_have_value("A draft")

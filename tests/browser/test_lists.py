@@ -20,11 +20,11 @@ async def second(page: Page) -> Page:
 
 
 def listed(page: Page, title: str) -> Locator:
-    return page.locator("#listing li", has_text=title)
+    return page.locator("#rill-listing li", has_text=title)
 
 
 def titles(page: Page) -> Locator:
-    return page.locator("#listing li a")
+    return page.locator("#rill-listing li a")
 
 
 async def opens_actions(page: Page, title: str) -> Locator:
@@ -69,7 +69,7 @@ async def test_a_running_reply_shows_in_every_tab(
     paced.let_all()
 
     for each in (page, second):
-        await expect(each.locator("#listing .busy")).to_have_count(0)
+        await expect(each.locator("#rill-listing .busy")).to_have_count(0)
     await expect(listed(page, "Slowly").locator("a")).to_have_attribute("aria-current", "page")
 
 
@@ -96,7 +96,7 @@ async def test_pinned_archived_and_deleted_ones_leave_their_place_in_every_tab(
 
     await (await opens_actions(page, "One")).get_by_role("button", name="Pin").click()
     for each in (page, second):
-        await expect(each.locator("#pinned li a")).to_have_text(["One"])
+        await expect(each.locator("#rill-pinned li a")).to_have_text(["One"])
         await expect(titles(each)).to_have_text(["One", "Four", "Three", "Two"])
     await (await opens_actions(page, "Two")).get_by_role("button", name="Archive").click()
     for each in (page, second):
@@ -141,10 +141,10 @@ async def test_a_list_grows_as_it_is_scrolled(page: Page, server: RillServer) ->
     await page.reload()
     await expect(titles(page)).to_have_count(40)
 
-    await page.locator("#older").scroll_into_view_if_needed()
+    await page.locator("#rill-older").scroll_into_view_if_needed()
 
     await expect(titles(page)).to_have_text([f"Prompt {number}" for number in reversed(range(45))])
-    await expect(page.locator("#older")).to_have_count(0)
+    await expect(page.locator("#rill-older")).to_have_count(0)
     await expect(page.locator(".group h2:visible")).to_have_text(["Last 24 hours"])
 
 
@@ -165,7 +165,7 @@ async def test_what_was_written_is_found_and_shown_in_its_place(
     await expect(page.locator("#found li")).to_have_count(1)
     await expect(page.locator("#found mark")).to_have_text(["declined", "transport"])
     await page.get_by_role("link", name="Why?").last.click()
-    assert page.url.endswith("#m2")
+    assert page.url.endswith("#rill-m2")
     await expect(page.locator("article.reply .text")).to_have_text("Guilds declined because of <transport>.")
 
 
@@ -179,7 +179,7 @@ async def test_keys_lead_through_the_conversations(page: Page, server: RillServe
     await access(page, "k")
     await expect(page.locator("h1")).to_have_text("Two")
     await access(page, "m")
-    await expect(page.locator("#prompt")).to_be_focused()
+    await expect(page.locator("#rill-prompt")).to_be_focused()
     await access(page, "h")
     await expect(page.get_by_role("button", name="Close")).to_be_focused()
     await page.keyboard.press("Escape")
@@ -204,7 +204,7 @@ async def test_everything_can_be_done_without_scripts(new_page: NewPage, server:
     await page.goto(server.url)
     for prompt in ("One", "Two"):
         await page.goto(server.url)
-        await page.fill("#prompt", prompt)
+        await page.fill("#rill-prompt", prompt)
         await page.click(".send")
         await expect(page.locator('.end[data-state="finished"]')).to_be_attached()
 
@@ -217,7 +217,7 @@ async def test_everything_can_be_done_without_scripts(new_page: NewPage, server:
     await page.locator("main").get_by_role("button", name="Rename").click()
     await expect(titles(page)).to_have_text(["Two", "Renamed"])
     await does("Renamed", "Pin")
-    await expect(page.locator("#pinned li a")).to_have_text(["Renamed"])
+    await expect(page.locator("#rill-pinned li a")).to_have_text(["Renamed"])
     await does("Two", "Archive")
     await expect(titles(page)).to_have_text(["Renamed"])
     await page.get_by_role("link", name="Archive").click()

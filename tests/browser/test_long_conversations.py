@@ -56,13 +56,13 @@ async def test_earlier_messages_come_as_one_scrolls_up_and_nothing_jumps(
     for count in (80, 120):
         first = page.locator(f"#{await messages.first.get_attribute('id')}")
         await page.evaluate(UP)
-        await expect(page.locator("#earlier")).to_be_in_viewport()
+        await expect(page.locator("#rill-earlier")).to_be_in_viewport()
         place = await first.evaluate(PLACE)
         may_come.release()
         await expect(messages).to_have_count(count)
         assert abs(await first.evaluate(PLACE) - place) <= 1
 
-    await expect(page.locator("#earlier")).to_have_count(0)
+    await expect(page.locator("#rill-earlier")).to_have_count(0)
     await expect(messages.first).to_contain_text("Prompt 0")
     numbers = await messages.evaluate_all("found => found.map(element => Number(element.id.slice(1)))")
     assert numbers == list(range(1, 2 * TURNS + 1))
@@ -87,7 +87,7 @@ async def test_a_link_to_an_earlier_message_shows_it(
     await open_long_conversation(page, server, upstream, "?at=11#m11")
 
     await expect(page.locator("article.message")).to_have_count(120)  # Those before it have come into view, too.
-    await expect(page.locator("#m11")).to_be_in_viewport()
+    await expect(page.locator("#rill-m11")).to_be_in_viewport()
 
 
 async def test_earlier_messages_are_a_link_without_scripts(

@@ -36,8 +36,8 @@ WATCH = """() => {
 }"""
 
 SWAP = """async ([html, swap]) => {
-  await htmx.swap({text: html, swap, target: "#live", sourceElement: document.querySelector("#chat")})
-  for (const element of document.querySelectorAll("#live *"))
+  await htmx.swap({text: html, swap, target: "#rill-live", sourceElement: document.querySelector("#rill-chat")})
+  for (const element of document.querySelectorAll("#rill-live *"))
     for (const kind of ["mouseover", "focus", "click"])
       if (!(kind === "click" && element.closest("a")))
         element.dispatchEvent(new MouseEvent(kind, {bubbles: false, cancelable: true}))

@@ -50,7 +50,7 @@ async def rates_and_deletes(page: Page) -> None:
     await page.locator("article.reply summary", has_text="⋯").click()
     await page.get_by_role("link", name="Quote").last.click()
     await expect(page.get_by_role("textbox", name="Message")).to_have_value("> One\n> two\n\n")
-    await page.locator("#prompt").fill("And?")
+    await page.locator("#rill-prompt").fill("And?")
     await page.locator(".send").click()
     await expect(page.locator("article.message")).to_have_count(4)
     await expect(page.locator('.end[data-state="finished"]')).to_have_count(2)
@@ -71,7 +71,7 @@ async def test_so_it_is_without_scripts(new_page: NewPage, server: RillServer, u
     upstream.script = lambda exchange: exchange.reply("One\ntwo")
     page = await new_page(java_script_enabled=False)
     await page.goto(server.url)
-    await page.fill("#prompt", "Tell me.")
+    await page.fill("#rill-prompt", "Tell me.")
     await page.click(".send")
     await expect(page.locator('.end[data-state="finished"]')).to_be_attached()
 

@@ -52,7 +52,7 @@ async def test_so_it_is_without_scripts(new_page: NewPage, offering: RillServer,
     page = await new_page(java_script_enabled=False)
     await page.goto(offering.url)
     await page.get_by_role("combobox", name="Model").select_option("Fast")
-    await page.fill("#prompt", "Hello")
+    await page.fill("#rill-prompt", "Hello")
     await page.click(".send")
     await expect(page.locator('.end[data-state="finished"]')).to_be_attached()
     await tries_with(page, "Thorough", versions=2)

@@ -75,7 +75,7 @@ async def test_stop_ends_the_reply_at_the_model_and_keeps_what_was_written(
     await has_ended(page, "stopped")
     await upstream.exchanges[0].was_closed.wait()
     assert await reply_text(page) == bare("".join(WORDS[:10]))
-    await expect(page.locator("#status")).to_have_text("Stopped")
+    await expect(page.locator("#rill-status")).to_have_text("Stopped")
     await expect(page.locator(".send")).to_be_visible()
 
 
@@ -83,10 +83,10 @@ async def test_enter_sends_and_shift_enter_breaks_the_line(
     page: Page, server: RillServer, upstream: ScriptedUpstream
 ) -> None:
     await page.goto(server.url)
-    await page.type("#prompt", "one")
-    await page.press("#prompt", "Shift+Enter")
-    await page.type("#prompt", "two")
-    await page.press("#prompt", "Enter")
+    await page.type("#rill-prompt", "one")
+    await page.press("#rill-prompt", "Shift+Enter")
+    await page.type("#rill-prompt", "two")
+    await page.press("#rill-prompt", "Enter")
 
     await has_ended(page)
 
@@ -95,11 +95,11 @@ async def test_enter_sends_and_shift_enter_breaks_the_line(
 
 async def test_five_clicks_send_one_prompt(page: Page, server: RillServer, upstream: ScriptedUpstream) -> None:
     await page.goto(server.url)
-    await page.fill("#prompt", "Once, please.")
+    await page.fill("#rill-prompt", "Once, please.")
     await page.evaluate("for (let i = 0; i < 5; i++) document.querySelector('.send').click()")
     await has_ended(page)
     await is_connected(page, "websocket")
-    await page.fill("#prompt", "And once more.")
+    await page.fill("#rill-prompt", "And once more.")
 
     await page.evaluate("for (let i = 0; i < 5; i++) document.querySelector('.send').click()")
 
@@ -110,17 +110,17 @@ async def test_five_clicks_send_one_prompt(page: Page, server: RillServer, upstr
 
 async def test_an_empty_prompt_is_refused_with_a_sentence(page: Page, server: RillServer) -> None:
     await page.goto(server.url)
-    await page.press("#prompt", "Enter")
-    await expect(page.locator("#notice")).to_have_text("The message is empty. Write something first.")
+    await page.press("#rill-prompt", "Enter")
+    await expect(page.locator("#rill-notice")).to_have_text("The message is empty. Write something first.")
     await begin(page, server.url)
     await is_connected(page, "websocket")
     await has_ended(page)
 
     await ask(page, "   ")
 
-    await expect(page.locator("#notice")).to_have_text("The message is empty. Write something first.")
+    await expect(page.locator("#rill-notice")).to_have_text("The message is empty. Write something first.")
     await ask(page, "Not empty.")
-    await expect(page.locator("#notice")).to_be_empty()
+    await expect(page.locator("#rill-notice")).to_be_empty()
 
 
 async def test_an_overlong_prompt_is_refused_and_kept(page: Page, server: RillServer) -> None:
@@ -130,11 +130,11 @@ async def test_an_overlong_prompt_is_refused_and_kept(page: Page, server: RillSe
     for length in (40_000, 500_000):
         text = "x" * length
 
-        await page.evaluate("text => { document.querySelector('#prompt').value = text }", text)
-        await page.press("#prompt", "Enter")
+        await page.evaluate("text => { document.querySelector('#rill-prompt').value = text }", text)
+        await page.press("#rill-prompt", "Enter")
 
-        await expect(page.locator("#notice")).to_contain_text("far too" if length > 100_000 else "40,000")
-        assert await page.input_value("#prompt") == text
+        await expect(page.locator("#rill-notice")).to_contain_text("far too" if length > 100_000 else "40,000")
+        assert await page.input_value("#rill-prompt") == text
     await ask(page, "Short.")
     await expect(page.locator("article.reply")).to_have_count(2)
 
@@ -152,9 +152,9 @@ async def test_the_composer_is_cleared_only_when_the_prompt_is_stored(
         await ask(page, "Held back.")
         await page.wait_for_timeout(300)
 
-        await expect(page.locator("#prompt")).to_have_value("Held back.")
+        await expect(page.locator("#rill-prompt")).to_have_value("Held back.")
         between.thaw()
-        await expect(page.locator("#prompt")).to_have_value("")
+        await expect(page.locator("#rill-prompt")).to_have_value("")
         await expect(page.locator("article.prompt")).to_have_count(2)
 
 
@@ -167,11 +167,11 @@ async def test_a_prompt_while_a_reply_runs_is_refused_and_kept(
 
     await ask(page, "Too early.")
 
-    await expect(page.locator("#notice")).to_contain_text("A reply is still being written")
-    await expect(page.locator("#prompt")).to_have_value("Too early.")
+    await expect(page.locator("#rill-notice")).to_contain_text("A reply is still being written")
+    await expect(page.locator("#rill-prompt")).to_have_value("Too early.")
     paced.let_all()
     await has_ended(page)
-    await page.press("#prompt", "Enter")
+    await page.press("#rill-prompt", "Enter")
     await expect(page.locator("article.prompt")).to_have_count(2)
 
 
@@ -200,7 +200,7 @@ async def test_an_upstream_error_is_said_and_can_be_retried(
 async def test_hostile_text_is_shown_as_text(page: Page, server: RillServer, upstream: ScriptedUpstream) -> None:
     hostile = (
         '<script>document.title="X"</script><img src=x onerror=document.title="X">'
-        '<hx-partial id="chat">gone</hx-partial><i hx-get="/" hx-trigger="load"></i><!--reply--></div></article>'
+        '<hx-partial id="rill-chat">gone</hx-partial><i hx-get="/" hx-trigger="load"></i><!--reply--></div></article>'
     )
 
     async def script(exchange: Exchange) -> None:

@@ -92,12 +92,12 @@ async def test_what_was_written_survives_a_reload_until_it_is_sent(page: Page, o
     await page.goto(offering.url)
     for prompt in ("A first thought", "A second thought"):
         async with page.expect_response("**/draft"):
-            await page.locator("#prompt").press_sequentially(prompt)
+            await page.locator("#rill-prompt").press_sequentially(prompt)
         await page.reload()
-        await expect(page.locator("#prompt")).to_have_value(prompt)
-        await page.locator("#prompt").press("Enter")
+        await expect(page.locator("#rill-prompt")).to_have_value(prompt)
+        await page.locator("#rill-prompt").press("Enter")
         await expect(page.locator("article.prompt .text").last).to_have_text(prompt)
-        await expect(page.locator("#prompt")).to_have_value("")
+        await expect(page.locator("#rill-prompt")).to_have_value("")
         await page.reload()
-        await expect(page.locator("#prompt")).to_have_value("")
+        await expect(page.locator("#rill-prompt")).to_have_value("")
         await expect(page.locator(".end").last).to_have_attribute("data-state", "finished")

@@ -20,8 +20,8 @@ async def test_a_link_is_made_read_and_taken_back(
         await begin(page, server.url)
     else:
         await page.goto(server.url)
-        await page.fill("#prompt", "Tell me.")
-        await page.click("#controls button")
+        await page.fill("#rill-prompt", "Tell me.")
+        await page.click("#rill-controls button")
     await has_ended(page)
 
     await page.get_by_role("button", name="Actions for").first.click()

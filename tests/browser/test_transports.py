@@ -18,13 +18,13 @@ async def test_a_reply_streams_over_the_websocket(page: Page, server: RillServer
     paced.let(10)
     await sees(page, "word9")
     assert "word10" not in await reply_text(page)
-    await expect(page.locator("#status")).to_have_text("Answering")
+    await expect(page.locator("#rill-status")).to_have_text("Answering")
 
     paced.let_all()
 
     await has_ended(page)
     assert await reply_text(page) == WHOLE
-    await expect(page.locator("#status")).to_have_text("Done")
+    await expect(page.locator("#rill-status")).to_have_text("Done")
 
 
 async def test_prompts_go_up_the_socket_and_keep_their_context(
@@ -43,8 +43,8 @@ async def test_prompts_go_up_the_socket_and_keep_their_context(
     assert any("And then?" in str(frame) for frame in sent)
     told = [message["content"] for message in upstream.exchanges[-1].body["messages"]]
     assert told == ["Tell me.", "You said: Tell me.", "And then?"]
-    await expect(page.locator("#prompt")).to_have_value("")
-    await expect(page.locator("#prompt")).to_be_focused()
+    await expect(page.locator("#rill-prompt")).to_have_value("")
+    await expect(page.locator("#rill-prompt")).to_be_focused()
 
 
 async def test_refused_sockets_step_down_to_sse_without_a_reload(
@@ -91,7 +91,7 @@ async def test_a_broken_socket_loses_and_repeats_nothing_and_comes_back(
         paced.let(10)
         await sees(page, "word9")
         between.sockets = "refuse"
-        await page.fill("#prompt", "what I was typing")
+        await page.fill("#rill-prompt", "what I was typing")
 
         between.cut_sockets()
         await is_connected(page, "http")
@@ -100,12 +100,12 @@ async def test_a_broken_socket_loses_and_repeats_nothing_and_comes_back(
         assert await reply_text(page) == bare("".join(WORDS[:20]))
         between.sockets = "pass"
         await is_connected(page, "websocket")
-        await expect(page.locator("#fallback > *")).to_have_count(0)
+        await expect(page.locator("#rill-fallback > *")).to_have_count(0)
         paced.let_all()
 
         await has_ended(page)
         assert await reply_text(page) == WHOLE
-        await expect(page.locator("#prompt")).to_have_value("what I was typing")
+        await expect(page.locator("#rill-prompt")).to_have_value("what I was typing")
 
 
 async def test_several_cuts_in_one_reply_lose_and_repeat_nothing(
@@ -162,7 +162,7 @@ async def test_a_half_open_socket_is_noticed_and_the_prompt_arrives_once(
 
         await expect(page.locator("article.prompt")).to_have_count(2)
         await has_ended(page)
-        await expect(page.locator("#prompt")).to_have_value("")
+        await expect(page.locator("#rill-prompt")).to_have_value("")
         between.thaw()
         await expect(page.locator("article.prompt")).to_have_count(2)
         assert [exchange.prompt for exchange in upstream.exchanges] == ["Tell me.", "Through the hole."]
@@ -239,7 +239,7 @@ async def test_a_network_that_falls_silent_is_said_and_mended_without_a_reload(
 
         await is_connected(page, "http")
         await sees(page, "word19")
-        await expect(page.locator("#pulse")).to_be_hidden()
+        await expect(page.locator("#rill-pulse")).to_be_hidden()
         between.thaw()
         paced.let_all()
 
@@ -253,7 +253,7 @@ async def test_without_scripts_the_reply_appears_as_it_is_written(
     paced = Paced(upstream)
     page = await new_page(java_script_enabled=False)
     await page.goto(server.url)
-    await page.fill("#prompt", "Tell me.")
+    await page.fill("#rill-prompt", "Tell me.")
     await page.click(".send", no_wait_after=True)
     await page.wait_for_url("**/c/*", wait_until="commit")
     paced.let(10)
@@ -264,7 +264,7 @@ async def test_without_scripts_the_reply_appears_as_it_is_written(
 
     await page.wait_for_load_state()
     assert await reply_text(page) == WHOLE
-    await expect(page.locator("#prompt")).to_be_visible()
+    await expect(page.locator("#rill-prompt")).to_be_visible()
     await page.reload()
     assert await reply_text(page) == WHOLE
 
@@ -275,7 +275,7 @@ async def test_without_scripts_stop_and_retry_are_forms(
     paced = Paced(upstream)
     page = await new_page(java_script_enabled=False)
     await page.goto(server.url)
-    await page.fill("#prompt", "Tell me.")
+    await page.fill("#rill-prompt", "Tell me.")
     await page.click(".send", no_wait_after=True)
     await page.wait_for_url("**/c/*", wait_until="commit")
     paced.let(10)
@@ -318,13 +318,13 @@ async def test_scripts_off_later_still_stream_at_the_same_address(
 async def test_without_scripts_a_refused_prompt_comes_back_with_its_page(new_page: NewPage, server: RillServer) -> None:
     page = await new_page(java_script_enabled=False)
     await page.goto(server.url)
-    await page.fill("#prompt", "x" * 40_000)
+    await page.fill("#rill-prompt", "x" * 40_000)
 
     await page.click(".send")
 
-    await expect(page.locator("#notice")).to_contain_text("at most 32,000 can be sent")
-    assert await page.input_value("#prompt") == "x" * 40_000
-    await page.fill("#prompt", "Short.")
+    await expect(page.locator("#rill-notice")).to_contain_text("at most 32,000 can be sent")
+    assert await page.input_value("#rill-prompt") == "x" * 40_000
+    await page.fill("#rill-prompt", "Short.")
     await page.click(".send", no_wait_after=True)
     # The page streams the reply in itself: it has loaded when the reply is whole, and only the next one says so.
     await page.wait_for_url("**/c/*")

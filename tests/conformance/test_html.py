@@ -81,8 +81,8 @@ def has_a_name(page: turbohtml.Document, control: turbohtml.Element) -> bool:
 async def test_an_empty_page(reader: httpx.AsyncClient) -> None:
     page = is_sound((await reader.get("/")).text)
 
-    assert page.select("textarea#prompt")
-    assert page.select("form#composer[action='/messages'][method='post']")
+    assert page.select("textarea#rill-prompt")
+    assert page.select("form#rill-composer[action='/messages'][method='post']")
 
 
 async def test_a_page_with_a_conversation(reader: httpx.AsyncClient) -> None:
@@ -109,7 +109,7 @@ async def test_a_page_with_a_running_reply(reader: httpx.AsyncClient, shared_ups
     (reply,) = page.select("article.reply")
     assert reply.select(".end")[0].attrs["data-state"] == "running"
     assert bare(reply.select(".text")[0].text) == bare(HOSTILE.replace("&amp;", "&"))
-    assert page.select("button[form='stop']")
+    assert page.select("button[form='rill-stop']")
     assert page.select("[role='status']")
 
 
@@ -131,7 +131,7 @@ async def test_a_page_with_a_reply_that_is_not_whole(
 
     page = is_sound((await reader.get(path)).text)
 
-    assert len(page.select("article.reply button[form='retry'][name='reply']")) == 1
+    assert len(page.select("article.reply button[form='rill-retry'][name='reply']")) == 1
     assert page.select("article.reply .end")
 
 

@@ -33,7 +33,7 @@ HOSTILE = [
     "\ufeffdata: x",
     "a\x00b",
     "a\x0bb\x0cc\x85d\u2028e\u2029f\x1eg",
-    "</hx-partial><hx-partial id=live>",
+    "</hx-partial><hx-partial id=rill-live>",
     "&#10;&#13;data: x",
     " ",
     "\t",
@@ -107,7 +107,7 @@ async def test_hostile_texts_stay_one_event_each(
                 gated.let(4)
     *fragments, done = strict(whole)
 
-    assert (done.name, done.data) == ("done", f"{answer.headers['location']}#m2")
+    assert (done.name, done.data) == ("done", f"{answer.headers['location']}#rill-m2")
     assert [event.name for event in fragments] == [""] * len(fragments)
     places = [place for event in fragments if (place := Position.parse(event.id))]
     assert len(places) == len(fragments)
@@ -127,7 +127,7 @@ async def test_a_hostile_prompt_stays_one_event(reader: httpx.AsyncClient, upstr
     began, *_, done = strict(answer.content)
     assert began.id.startswith("2-")
     assert done.name == "done"
-    assert text_of(began.data, "m1") == as_shown(prompt)
+    assert text_of(began.data, "rill-m1") == as_shown(prompt)
 
 
 async def test_a_feed_keeps_to_the_grammar_too(reader: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:

@@ -95,7 +95,7 @@ async def test_what_a_model_writes_stays_text(
     follow: Following, reader: httpx.AsyncClient, upstream: ScriptedUpstream
 ) -> None:
     hostile = [
-        '</div><hx-partial id="m2">',
+        '</div><hx-partial id="rill-m2">',
         "\n\ndata: x\n\n",
         '{"type": "done"}',
         "<!--reply-->",

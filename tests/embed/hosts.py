@@ -40,6 +40,6 @@ def page(body: str, *, head: str = "") -> str:
     """Write a page of a host's, with styles that would spoil a chat that they reached."""
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>Shop</title><link rel=icon href='data:,'>"
-        "<style>* { color: red !important; font-size: 40px !important } #prompt, main { display: none }</style>"
+        "<style>* { color: red !important; font-size: 40px !important } #rill-prompt, main { display: none }</style>"
         f"{head}</head><body><h1>Shop</h1>{body}</body></html>"
     )

@@ -100,7 +100,7 @@ async def test_an_app_s_own_users_chat_below_its_path(new_page: NewPage, tmp_pat
         elsewhere = await new_page()
         await elsewhere.goto(f"{app.url}/login/ada")
         await elsewhere.goto(f"{app.url}/assistant/")
-        await expect(elsewhere.locator("#listing")).to_contain_text("Hello")
+        await expect(elsewhere.locator("#rill-listing")).to_contain_text("Hello")
         names = {cookie["name"] for cookie in await ada.context.cookies()}
         assert not [each for each in names if "rill_reader" in each]
     assert "Traceback" not in app.output
@@ -117,7 +117,7 @@ async def test_two_chats_stand_side_by_side(new_page: NewPage, tmp_path: Path) -
             await has_ended(page)
             await sees(page, answer)
 
-        await expect(page.locator("#listing li")).to_have_count(2)
+        await expect(page.locator("#rill-listing li")).to_have_count(2)
         paths = {cookie["path"] for cookie in await page.context.cookies() if "rill_reader" in cookie["name"]}
         assert paths == {"/sales", "/support"}
     assert "Traceback" not in app.output

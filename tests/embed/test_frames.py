@@ -31,9 +31,9 @@ def chat(shown: Page) -> FrameLocator:
 
 
 async def asks(shown: Page, prompt: str) -> None:
-    await chat(shown).locator("#prompt").fill(prompt)
+    await chat(shown).locator("#rill-prompt").fill(prompt)
     await shown.frames[-1].wait_for_load_state()  # Before that Enter is the browser's own, and breaks the line.
-    await chat(shown).locator("#prompt").press("Enter")
+    await chat(shown).locator("#rill-prompt").press("Enter")
 
 
 async def is_answered(shown: Page, text: str) -> None:
@@ -51,7 +51,7 @@ async def test_a_frame_streams_without_any_cookie(new_page: NewPage, host: Host,
     gated.let_all()
     await is_answered(shown, "Half and whole.")
     upstream.script = lambda exchange: exchange.reply("Again.")
-    await expect(chat(shown).locator("#composer")).to_have_attribute("data-transport", "websocket")
+    await expect(chat(shown).locator("#rill-composer")).to_have_attribute("data-transport", "websocket")
     await asks(shown, "And now?")
     await is_answered(shown, "Again.")
 
@@ -66,7 +66,7 @@ async def test_a_frame_works_without_scripts(new_page: NewPage, host: Host, upst
     shown = await new_page(java_script_enabled=False)
     await shown.goto(host.has("index.html", page(frame(host.embed_url))))
     for prompt in ("One", "Two"):
-        await chat(shown).locator("#prompt").fill(prompt)
+        await chat(shown).locator("#rill-prompt").fill(prompt)
         await chat(shown).locator("button.send").click()
         await expect(chat(shown).locator("article.prompt .text").last).to_have_text(prompt)
         await is_answered(shown, "Yes.")
@@ -177,7 +177,7 @@ async def test_a_chat_weighs_less_than_forty_kilobytes_and_asks_nobody_else(new_
     requests: list[Request] = []
     shown.on("requestfinished", lambda request: requests.append(request))
     await shown.goto(host.has("index.html", page(frame(host.embed_url))))
-    await expect(chat(shown).locator("#prompt")).to_be_visible()
+    await expect(chat(shown).locator("#rill-prompt")).to_be_visible()
     await shown.wait_for_load_state("networkidle")
 
     theirs = [request for request in requests if not request.url.startswith((host.origin, "data:"))]

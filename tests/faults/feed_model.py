@@ -309,7 +309,7 @@ class Reader:
         }
 
 
-FALLBACK = "#fallback > i"
+FALLBACK = "#rill-fallback > i"
 
 
 @dataclass
@@ -343,7 +343,7 @@ class Tab:
 
     @property
     def url(self) -> str:
-        return self.page.attribute("#chat", "hx-ws:connect")
+        return self.page.attribute("#rill-chat", "hx-ws:connect")
 
     @property
     def has_source(self) -> bool:
@@ -440,7 +440,7 @@ class Tab:
     async def _apply(self, message: str) -> None:
         self.heard.append(message)
         self.page.receive(message)
-        if '<hx-partial id="fallback">' in message:
+        if '<hx-partial id="rill-fallback">' in message:
             self.last_event_id = ""
             self._close_source()
 

@@ -122,7 +122,7 @@ async def test_an_odd_text_is_stored_and_asked_without_what_no_page_can_show(
             await page_with(reader, path, ENDED)
             await until(lambda: shared_upstream.exchanges[-1].prompt != "First", "the model to be asked")
 
-    await page_with(reader, path, 'id="m4"')
+    await page_with(reader, path, 'id="rill-m4"')
     assert await prompts_of(reader, path) == ["First", kept]
     assert shared_upstream.exchanges[-1].prompt == kept
 

@@ -94,8 +94,8 @@ async def test_every_open_page_shows_the_branch_that_one_of_them_chose(
 
     assert told(page) == ["One", "First", "Two", "Second", "Three", "Third"]
     assert versions(page) == ["‹ 1 / 2 ›"]
-    assert (await loaded(reader, path)).document.select("#settled, #live")[0].text.split() == (
-        page.document.select("#settled, #live")[0].text.split()
+    assert (await loaded(reader, path)).document.select("#rill-settled, #rill-live")[0].text.split() == (
+        page.document.select("#rill-settled, #rill-live")[0].text.split()
     )
 
 
@@ -120,9 +120,10 @@ async def test_the_composer_offers_an_earlier_prompt_for_editing_without_scripts
     page = await loaded(reader, path)
     (link, *_) = page.document.select("article.prompt .actions a")
     form = await loaded(reader, f"{path}{str(link.attrs['href']).partition('#')[0]}")
-    (field,) = form.document.select("#prompt")
+    (field,) = form.document.select("#rill-prompt")
     assert field.text == "One <&>"
-    fields = {str(found.attrs["name"]): str(found.attrs["value"]) for found in form.document.select("#draft input")}
+    hidden = form.document.select("#rill-draft input")
+    fields = {str(found.attrs["name"]): str(found.attrs["value"]) for found in hidden}
 
     answer = await reader.post(f"{path}/messages", data={**fields, "prompt": "One, edited"})
 
@@ -141,7 +142,7 @@ async def test_editing_what_is_not_there_keeps_what_was_written(
 
     assert answer.status_code == 409
     assert "is not there" in answer.text
-    assert Dom(answer.text).document.select("#prompt")[0].text == "Edited"
+    assert Dom(answer.text).document.select("#rill-prompt")[0].text == "Edited"
     assert len(upstream.exchanges) == 1
 
 
@@ -224,7 +225,7 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(
     answer = await reader.post(f"{path}/{route}", data=fields, headers=HTMX)
 
     assert answer.status_code == status
-    assert re.search(r'<hx-partial id="notice"[^>]*>\s*\S', answer.text)
+    assert re.search(r'<hx-partial id="rill-notice"[^>]*>\s*\S', answer.text)
     assert told(await loaded(reader, path)) == ["One", "First"]
     assert len(upstream.exchanges) == 1
 

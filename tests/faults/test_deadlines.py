@@ -110,7 +110,7 @@ async def _is_noticed(server: RillServer, reader: httpx.AsyncClient, path: str) 
         incoming, outgoing = await connection(server)
         outgoing.write(request.encode())
         assert b"HTTP/1.1" in await incoming.readuntil(b"\r\n")
-        while b"live" not in await incoming.read(65536):
+        while b"rill-live" not in await incoming.read(65536):
             pass
         drop_all_packets(outgoing.get_extra_info("socket"))
         dead.append(outgoing)

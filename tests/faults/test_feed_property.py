@@ -324,7 +324,7 @@ class Case:
         for number, tab in enumerate(self.tabs):
             if tab.socket is not None and tab.source is not None:
                 continue  # Two feeds at once may be a moment in which a page has something early.
-            if tab.page.has(f"#m{self._latest}"):
+            if tab.page.has(f"#rill-m{self._latest}"):
                 shown = bare(tab.page.text())
                 assert bare(self.writing.text).startswith(shown), f"tab {number} shows {shown!r}"
 

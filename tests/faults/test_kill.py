@@ -304,10 +304,10 @@ async def check_pages(reader: Reader, last: tuple[str, str, str], where: str) ->
     assert reader.tab is not None
     assert await reader.tab.shows(lambda page: page.transcript() == fresh.transcript(), 30), where
     if state == "interrupted":
-        assert fresh.has('button[form="retry"]'), where
-        assert fresh.has('button[form="continue"]') == bool(text), where
+        assert fresh.has('button[form="rill-retry"]'), where
+        assert fresh.has('button[form="rill-continue"]') == bool(text), where
         how = "continue" if text else "retry"
-        number = str(fresh.replies[-1].attrs["id"]).removeprefix("m")
+        number = str(fresh.replies[-1].attrs["id"]).removeprefix("rill-m")
         await reader.client.post(f"{reader.path}/turn/{how}", data={"reply": number}, headers=HTMX)
         assert await reader.tab.shows(lambda page: page.state() == "finished", 30), where
         *_, (_, whole, _) = await reader.messages()

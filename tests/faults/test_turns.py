@@ -235,7 +235,7 @@ class TestBeingToldToStop:
         assert page.state() == "finished"
         assert connected.close_code == 1012
         assert refused.status_code == lines.status_code == readiness.status_code == 503
-        assert Dom(refused.text).document.select("#prompt")[0].text == "Keep me"
+        assert Dom(refused.text).document.select("#rill-prompt")[0].text == "Keep me"
         assert lines.json()["cause"] == readiness.json()["server"] == "server_ending"
         await server.end()
         await server.start()

@@ -80,7 +80,7 @@ async def test_text_and_pdfs_stand_before_the_prompt(reader: httpx.AsyncClient, 
         '<file name="paper.pdf">\nRivers flow\n\nto the sea\n</file>\n\nWhat is this?'
     )
     page = Dom((await reader.get(path)).text).document
-    chips = page.select("#m1 .attachments a")
+    chips = page.select("#rill-m1 .attachments a")
     assert [" ".join(chip.text.split()) for chip in chips] == ["main.py 1 KB", "paper.pdf 1 KB"]
     opened = await reader.get(path + str(chips[0].attrs["href"]))
     assert (opened.text, opened.headers["content-type"]) == (
@@ -164,7 +164,7 @@ async def test_an_image_is_made_small_and_says_nothing_but_its_pixels(
     made = [b64decode(url.partition(",")[2]) for url in urls]
     assert [Image.open(BytesIO(each)).size for each in made] == [(1568, 784), (20, 40)]
     assert not [each for each in made if b"Ada" in each or b"Exif" in each]
-    shown = Dom((await reader.get(path)).text).document.select("#m1 img")
+    shown = Dom((await reader.get(path)).text).document.select("#rill-m1 img")
     assert [(each.attrs["alt"], each.attrs["width"]) for each in shown] == [("large.png", "1568"), ("photo.jpg", "20")]
     served = await reader.get(path + str(shown[0].attrs["src"]))
     assert served.content == made[0]
@@ -288,7 +288,7 @@ async def test_they_come_with_a_prompt_over_a_socket(reader: httpx.AsyncClient, 
         await connected.send(json.dumps({"prompt": "Look", f"attached-{attached}": "1"}))
         async with asyncio.timeout(20):
             async for frame in connected:
-                if 'id="e4"' in frame and 'data-state="finished"' in frame:
+                if 'id="rill-e4"' in frame and 'data-state="finished"' in frame:
                     break
 
     assert last(upstream) == '<file name="one.txt">\n1\n</file>\n\nLook'
@@ -317,7 +317,7 @@ async def test_a_form_without_scripts_brings_files_and_prompt_together(
 async def test_links_on_the_page_of_a_refused_form_lead_to_the_conversation(reader: httpx.AsyncClient) -> None:
     path = await told(reader, "Look", await attach(reader, ("one.txt", b"1")))
     refused = await reader.post(f"{path}/messages", data={"prompt": ""})
-    (chip,) = Dom(refused.text).document.select("#m1 .attachments a")
+    (chip,) = Dom(refused.text).document.select("#rill-m1 .attachments a")
 
     answer = await reader.get(f"{path}/messages{chip.attrs['href']}", follow_redirects=True)
 

@@ -225,7 +225,7 @@ async def test_a_socket_and_an_event_stream_follow_a_visitor_s_conversation(
             gated.let_all()
 
     assert "Half" in first
-    assert 'id="listing"' not in first
+    assert 'id="rill-listing"' not in first
 
 
 @pytest.mark.parametrize(("origin", "is_allowed"), [(HOST, True), ("https://evil.example", False), ("null", False)])
@@ -331,7 +331,7 @@ async def test_a_page_that_is_open_can_do_no_more_once_the_embed_rests(
         begun = await visitor.get("/embed/support", headers=HTML)
 
     assert "There is no chat here at the moment." in refusal
-    assert answer.text.startswith('<hx-partial id="notice"')
+    assert answer.text.startswith('<hx-partial id="rill-notice"')
     assert HOST in page.headers["content-security-policy"]
     assert HOST in begun.headers["content-security-policy"]
     assert {each.status_code for each in (answer, page, begun)} == {404}

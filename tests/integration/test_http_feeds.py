@@ -14,7 +14,7 @@ from tests.clients import EVENTS, HTMX, LINES, Event, Gated, ask, asking, follow
 from tests.fakes import Exchange, ScriptedUpstream, until
 
 WORDS = [f"word{number} " for number in range(8)]
-SNAPSHOT = '<hx-partial id="live" hx-swap="innerMorph">'
+SNAPSHOT = '<hx-partial id="rill-live" hx-swap="innerMorph">'
 NOWHERE = "/c/no-such-conversation-0"
 
 
@@ -54,12 +54,12 @@ async def test_a_feed_begins_with_a_snapshot_and_goes_on_with_what_comes(
         snapshot = await anext(events)
         assert snapshot.data.startswith(SNAPSHOT)
         assert snapshot.id == "2-3"
-        assert "<p id=r2b1>word0 word1 word2<i id=r2-5></i></p>" in snapshot.data
+        assert "<p id=rill-r2b1>word0 word1 word2<i id=rill-r2-5></i></p>" in snapshot.data
 
         gated.let()
 
         delta = await anext(events)
-        assert (delta.id, delta.data) == ("2-4", "<hx-partial id=r2-5> word3<i id=r2-6></i></hx-partial>")
+        assert (delta.id, delta.data) == ("2-4", "<hx-partial id=rill-r2-5> word3<i id=rill-r2-6></i></hx-partial>")
 
 
 async def test_a_feed_says_when_to_come_back(reader: httpx.AsyncClient) -> None:
@@ -159,7 +159,7 @@ async def test_a_feed_tells_of_the_next_turn_too(reader: httpx.AsyncClient) -> N
         got = await ends_with(events, "4-2147483647")
 
     assert got[0].id.startswith("4-")
-    assert '<hx-partial id="after-2">' in got[0].data
+    assert '<hx-partial id="rill-after-2">' in got[0].data
     assert "Second" in "".join(event.data for event in got[1:])
 
 
@@ -239,7 +239,7 @@ async def test_a_retry_puts_another_reply_in_the_place_of_the_old_one(
         got = await ends_with(events, "3-2147483647")
 
     assert answer.status_code == 303
-    assert '<hx-partial id="m2">' in got[0].data
+    assert '<hx-partial id="rill-m2">' in got[0].data
     page = (await reader.get(path)).text
     assert "You said: Hello" in page
     assert "word0" not in page

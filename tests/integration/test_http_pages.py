@@ -51,7 +51,7 @@ async def test_a_page_without_scripts_shows_the_reply_as_it_is_written(
     assert reader.cookies["rill_scripts"] == "off"
 
     async with loading(reader, answer.headers["location"]) as page:
-        await page.grows_to('<button form="stop">Stop</button>')
+        await page.grows_to('<button form="rill-stop">Stop</button>')
         assert "One" not in page.text
         gated.let()
         await page.grows_to("<p>One</p>")
@@ -67,7 +67,7 @@ async def test_a_page_without_scripts_shows_the_reply_as_it_is_written(
     assert "content-length" not in page.response.headers
     assert "<p>One</p><p>&lt;two&gt;</p><p>three</p></div>" in page.text
     assert page.text.rstrip().endswith("</html>")
-    assert page.text.count('id="m2"') == 1
+    assert page.text.count('id="rill-m2"') == 1
     assert "http-equiv" not in page.text
     assert "<!--reply-->" not in page.text
 

@@ -99,7 +99,7 @@ async def test_events_tell_of_a_turn_in_fragments_and_end_with_done(
             gated.let()
 
     *fragments, done = got
-    assert (done.name, done.data) == ("done", f"{path}#m2")
+    assert (done.name, done.data) == ("done", f"{path}#rill-m2")
     assert all(event.data.startswith("<hx-partial") and not event.name for event in fragments)
     assert (fragments[0].id, fragments[1].id, fragments[-1].id) == ("2-0", "2-1", "2-2147483647")
     assert "One" in fragments[1].data
@@ -130,7 +130,7 @@ async def test_htmx_is_given_a_new_draft_for_a_stored_prompt(reader: httpx.Async
     for prompt in ["Second", "Third"]:
         answer = await reader.post(f"{path}/messages", data={"prompt": prompt}, headers=HTMX)
         assert answer.status_code == 201
-        assert answer.text.lstrip().startswith('<hx-partial id="draft">')
+        assert answer.text.lstrip().startswith('<hx-partial id="rill-draft">')
         assert "Second" not in answer.text
         ids += re.findall(r'name="request_id" value="([^"]+)"', answer.text)
         await page_with(reader, path, f"You said: {prompt}")
@@ -217,8 +217,8 @@ def is_refused(answer: httpx.Response, asker: str, sentence: str) -> None:
         assert f'role="alert">{sentence}</div>' in answer.text
     elif asker == "htmx":
         assert answer.text.startswith("<hx-partial")
-        assert f'<hx-partial id="notice" hx-swap="textContent">{sentence}</hx-partial>' in answer.text
-        assert 'id="draft"' not in answer.text
+        assert f'<hx-partial id="rill-notice" hx-swap="textContent">{sentence}</hx-partial>' in answer.text
+        assert 'id="rill-draft"' not in answer.text
     else:
         assert answer.json()["type"] == "error"
         assert answer.json()["message"] == sentence

@@ -29,13 +29,13 @@ async def test_what_was_exported_comes_back_with_every_branch(server: RillServer
         answer = await other.post("/import", files=file(exported.content))
         again = await other.post("/import", files=file(exported.content), headers=LINES)
         page = Dom((await other.get(answer.headers["location"])).text).document
-        (link,) = page.select("#listing li a")
+        (link,) = page.select("#rill-listing li a")
         brought = (await other.get(f"{link.attrs['href']}/export?as=json")).json()
         shown = Dom((await other.get(str(link.attrs["href"]))).text).document
 
     assert answer.status_code == 303
     assert again.json() == {"imported": 0}
-    assert page.select("#notice")[0].text == "1 conversation was imported."
+    assert page.select("#rill-notice")[0].text == "1 conversation was imported."
     for name in ("title", "head", "messages", "updated_at"):
         assert brought[name] == exported.json()[name]
     assert [element.text for element in shown.select(".reply strong")] == ["two", "two"]
@@ -87,7 +87,7 @@ async def test_an_import_is_set_up_only_where_readers_may_do_that(
         new_reader(server) as reader,
     ):
         await reader.post("/import", files=file(json.dumps(whole).encode()))
-        (link,) = Dom((await reader.get("/")).text).document.select("#listing li a")
+        (link,) = Dom((await reader.get("/")).text).document.select("#rill-listing li a")
         await reader.post(f"{link.attrs['href']}/messages", data={"prompt": "After"}, headers=LINES)
 
     messages = upstream.exchanges[0].body["messages"]

@@ -17,7 +17,7 @@ from webapp.titles import REQUEST
 
 
 def listed(html: str) -> list[str]:
-    return [each.text.strip() for each in Dom(html).document.select("#listing li > a")]
+    return [each.text.strip() for each in Dom(html).document.select("#rill-listing li > a")]
 
 
 async def conversation(reader: httpx.AsyncClient, prompt: str) -> str:
@@ -63,7 +63,7 @@ class TestChanges:
 
         assert (page.status_code, fragment.status_code, program.status_code) == (status,) * 3
         assert "<h1" in page.text
-        assert '<hx-partial id="notice"' in fragment.text
+        assert '<hx-partial id="rill-notice"' in fragment.text
         assert program.json()["message"] in page.text
 
     async def test_a_title_is_one_line_of_text(self, reader: httpx.AsyncClient) -> None:
@@ -100,13 +100,13 @@ class TestPieces:
         for number in range(45):
             await ask(reader, f"Prompt {number}")
         page = Dom((await reader.get("/")).text)
-        older = page.attribute("#older", "hx-get")
+        older = page.attribute("#rill-older", "hx-get")
 
         page.receive((await reader.get(older, headers=HTMX)).text)
         as_page = Dom((await reader.get(page_url(older))).text)
 
         wanted = [f"Prompt {number}" for number in reversed(range(45))]
-        assert [each.text.strip() for each in page.document.select("#listing li > a")] == wanted
+        assert [each.text.strip() for each in page.document.select("#rill-listing li > a")] == wanted
         assert [each.text.strip() for each in as_page.document.select("#found li > a")] == wanted[40:]
 
     @pytest.mark.parametrize("after", ["", "x", "20260101T000000000000-x", "99999999T0-y", "é", "20260101T000000-"])
@@ -130,10 +130,10 @@ class TestPieces:
             await anext(events)
             changed = await anext(events)
 
-        assert 'id="live"' in snapshot.data
-        assert 'hx-target="#recent"' in news.data
+        assert 'id="rill-live"' in snapshot.data
+        assert 'hx-target="#rill-recent"' in news.data
         page.receive(news.data)
-        assert [each.text.strip() for each in page.document.select("#listing li > a")] == ["Another", "Mine"]
+        assert [each.text.strip() for each in page.document.select("#rill-listing li > a")] == ["Another", "Mine"]
         fresh = Dom((await reader.get(told.path)).text)
         page.receive(changed.data)
         assert listing(page) == listing(fresh)
@@ -224,4 +224,4 @@ def page_url(url: str) -> str:
 
 
 def listing(page: Dom) -> str:
-    return re.sub(r'hx-nonce="[^"]*"', "", page.document.select("#listing")[0].html)
+    return re.sub(r'hx-nonce="[^"]*"', "", page.document.select("#rill-listing")[0].html)

@@ -50,8 +50,8 @@ async def test_nobody_else_sees_or_changes_a_message(
 async def test_a_quotation_begins_the_composer(reader: httpx.AsyncClient, path: str) -> None:
     page = Dom((await reader.get(f"{path}?quote=2")).text)
 
-    assert page.document.select("#prompt")[0].text == "> # Head\n> \n> - *one* <b>\n> - 日本\n\n"
-    assert not page.has("#edits")
+    assert page.document.select("#rill-prompt")[0].text == "> # Head\n> \n> - *one* <b>\n> - 日本\n\n"
+    assert not page.has("#rill-edits")
 
 
 async def test_a_rating_is_shown_and_can_be_taken_back(reader: httpx.AsyncClient, path: str) -> None:
@@ -64,7 +64,7 @@ async def test_a_rating_is_shown_and_can_be_taken_back(reader: httpx.AsyncClient
     assert page.transcript() == Dom((await reader.get(path)).text).transcript()
     assert page.document.select(".comment textarea")[0].text == "So <b>"
     back = await reader.post(f"{path}/rating", data={"unrate": "2"})
-    assert back.headers["location"] == f"{path}#m2"
+    assert back.headers["location"] == f"{path}#rill-m2"
     assert not Dom((await reader.get(path)).text).has(".comment")
 
 

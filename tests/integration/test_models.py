@@ -54,7 +54,7 @@ async def test_a_conversation_keeps_the_model_that_was_chosen(
     async with socket(chooser, f"{told.path}/stream") as connected:
         await connected.send(json.dumps({"prompt": "By socket", "model": "plain"}))
         async for frame in connected:
-            if "</footer>" in frame and 'data-state="finished"' in frame and 'id="e6"' in frame:
+            if "</footer>" in frame and 'data-state="finished"' in frame and 'id="rill-e6"' in frame:
                 break
 
     page = (await chooser.get(told.path)).text

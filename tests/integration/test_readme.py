@@ -54,7 +54,7 @@ async def test_the_curl_examples_work_as_printed(server: RillServer, tmp_path: P
     ]
     assert '"And in French?"' in output or "And in French?" in output
     assert "event: done" in output
-    assert '<hx-partial id="live"' in output
+    assert '<hx-partial id="rill-live"' in output
 
 
 async def test_the_three_line_app_serves_the_whole_product(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ async def test_an_unknown_host_is_an_unreachable_endpoint() -> None:
 
 
 def reply_articles(page: str) -> list[str]:
-    return re.findall(r'<article id="m\d+" class="message reply".*?</article>', page, re.S)
+    return re.findall(r'<article id="rill-m\d+" class="message reply".*?</article>', page, re.S)
 
 
 def text_of(article: str) -> str:

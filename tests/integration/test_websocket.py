@@ -90,7 +90,7 @@ async def test_the_first_frame_changes_the_composer_and_shows_the_conversation(
         (first,) = chat.frames
 
     assert 'data-transport="websocket" hx-ws:send' in first
-    assert '<hx-partial id="fallback"><div id="fallback" hidden></div></hx-partial>' in first
+    assert '<hx-partial id="rill-fallback"><div id="rill-fallback" hidden></div></hx-partial>' in first
     assert "You said: First" in first
 
 
@@ -100,7 +100,7 @@ async def test_a_prompt_goes_up_and_its_reply_comes_down(
     gated = Gated(model, "One ", "<two>")
     async with opened(reader, path) as chat:
         await chat.prompt("Second <&>", request_id="r2")
-        began = await chat.comes('id="m4"')
+        began = await chat.comes('id="rill-m4"')
         gated.let()
         one = await chat.comes("One")
         gated.let()
@@ -109,9 +109,10 @@ async def test_a_prompt_goes_up_and_its_reply_comes_down(
         ended = await chat.comes('data-state="finished"')
 
     assert "Second &lt;&amp;&gt;" in began
-    assert one == "<hx-partial id=r4-1><p id=r4b1>One<i id=r4-2></i></p><i id=r4-3></i></hx-partial>"
-    assert two == "<hx-partial id=r4-2> &lt;two&gt;<i id=r4-4></i></hx-partial>"
-    assert ended.startswith('<hx-partial hx-target="#r4 :is(i[id], template)" hx-swap="delete"></hx-partial>')
+    block = "<p id=rill-r4b1>One<i id=rill-r4-2></i></p>"
+    assert one == f"<hx-partial id=rill-r4-1>{block}<i id=rill-r4-3></i></hx-partial>"
+    assert two == "<hx-partial id=rill-r4-2> &lt;two&gt;<i id=rill-r4-4></i></hx-partial>"
+    assert ended.startswith('<hx-partial hx-target="#rill-r4 :is(i[id], template)" hx-swap="delete"></hx-partial>')
 
 
 async def test_an_acknowledgement_brings_an_empty_draft_with_the_next_request_id(
@@ -121,7 +122,7 @@ async def test_an_acknowledgement_brings_an_empty_draft_with_the_next_request_id
     async with opened(reader, path) as chat:
         for prompt in ["Second", "Third"]:
             await chat.prompt(prompt)
-            draft = await chat.comes('<hx-partial id="draft">')
+            draft = await chat.comes('<hx-partial id="rill-draft">')
             assert re.search(r"<textarea[^>]*>\s*</textarea>", draft)
             ids += re.findall(r'name="request_id" value="([^"]+)"', draft)
             await chat.says(f"You said: {prompt}")
@@ -135,9 +136,9 @@ async def test_a_prompt_that_comes_twice_is_acknowledged_twice_and_stored_once(
     async with opened(reader, path) as one, opened(reader, path) as other:
         for chat in [one, other, one]:
             await chat.prompt("Once", request_id="the-same")
-        await one.comes('<hx-partial id="draft">')
-        await one.comes('<hx-partial id="draft">')
-        await other.comes('<hx-partial id="draft">')
+        await one.comes('<hx-partial id="rill-draft">')
+        await one.comes('<hx-partial id="rill-draft">')
+        await other.comes('<hx-partial id="rill-draft">')
 
     page = await page_with(reader, path, "You said: Once")
     assert page.count("message prompt") == 2
@@ -185,10 +186,10 @@ async def test_a_bad_frame_is_refused_with_a_sentence_and_the_socket_stays_usabl
         refusal = await chat.frame()
 
         assert (
-            f'<hx-partial id="notice" hx-swap="textContent">{sentence}'.replace('"prompt"', "&#34;prompt&#34;")
+            f'<hx-partial id="rill-notice" hx-swap="textContent">{sentence}'.replace('"prompt"', "&#34;prompt&#34;")
             in refusal
         )
-        assert 'id="draft"' not in refusal
+        assert 'id="rill-draft"' not in refusal
         await chat.prompt("Still here?")
         await chat.says("You said: Still here?")
     assert len(model.exchanges) == 2
@@ -237,9 +238,9 @@ async def test_a_socket_that_opens_in_the_middle_shows_the_reply_so_far_and_foll
         await anext(events)
         await anext(events)
         async with opened(reader, path) as chat:
-            assert "<p id=r2b1>One two<i id=r2-4></i></p>" in chat.frames[0]
+            assert "<p id=rill-r2b1>One two<i id=rill-r2-4></i></p>" in chat.frames[0]
             gated.let_all()
-            assert await chat.comes("three") == "<hx-partial id=r2-5>three</hx-partial>"
+            assert await chat.comes("three") == "<hx-partial id=rill-r2-5>three</hx-partial>"
 
 
 async def test_all_pages_of_a_conversation_see_a_prompt_and_only_its_sender_an_acknowledgement(
@@ -247,10 +248,10 @@ async def test_all_pages_of_a_conversation_see_a_prompt_and_only_its_sender_an_a
 ) -> None:
     async with opened(reader, path) as one, opened(reader, path) as other:
         await one.prompt("Second")
-        await one.comes('<hx-partial id="draft">')
+        await one.comes('<hx-partial id="rill-draft">')
         await other.says("You said: Second")
 
-    assert not any('id="draft"' in frame for frame in other.frames)
+    assert not any('id="rill-draft"' in frame for frame in other.frames)
 
 
 def sent_from(origin: str | None, **headers: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Told:
     def note(self, page: Dom) -> None:
         """Note what a page that came to its end shows of its last reply."""
         if page.replies and page.state() != "running":
-            self.number = int(str(page.replies[-1].attrs["id"]).removeprefix("m"))
+            self.number = int(str(page.replies[-1].attrs["id"]).removeprefix("rill-m"))
             self.text, self.state, self.is_whole = page.text(), page.state(), True
 
 

@@ -113,7 +113,7 @@ class _Story:
         self._life.stage = "comparing"
         self._life.transcript = fresh.transcript()
         texts = {str(reply.attrs["id"]): reply.select(".text")[0].text for reply in fresh.replies}
-        self._life.replies.update({int(name.removeprefix("m")): text for name, text in texts.items()})
+        self._life.replies.update({int(name.removeprefix("rill-m")): text for name, text in texts.items()})
         for index, tab in enumerate(self._visit.tabs):
             is_same = await tab.shows(lambda page: page.transcript() == self._life.transcript, SETTLE_SECONDS)
             if not is_same:

@@ -114,8 +114,8 @@ class Visit:
         """Use one of the buttons below the last reply."""
         if not page.replies:
             return
-        number = str(page.replies[-1].attrs["id"]).removeprefix("m")
-        how = "continue" if continues and page.has(f'button[form="continue"][value="{number}"]') else "retry"
+        number = str(page.replies[-1].attrs["id"]).removeprefix("rill-m")
+        how = "continue" if continues and page.has(f'button[form="rill-continue"][value="{number}"]') else "retry"
         # A turn that runs refuses it, and so does a conversation in which another one has taken the place of this.
         url = f"{self.life.path}/turn/{how}"
         answer = await self.insist("POST", url, {200, 409}, {"reply": number}, HTMX)
@@ -123,7 +123,9 @@ class Visit:
 
     async def page_through(self, page: Dom) -> bool:
         """Have another branch shown; tell whether there is one."""
-        buttons = [button for button in page.document.select('button[form="branch"]') if "disabled" not in button.attrs]
+        buttons = [
+            button for button in page.document.select('button[form="rill-branch"]') if "disabled" not in button.attrs
+        ]
         if buttons:
             fields = {"message": str(buttons[-1].attrs["value"])}
             await self.insist("POST", f"{self.life.path}/branch", {200}, fields, HTMX)

@@ -57,7 +57,7 @@ from webapp.transports.view import SETUP_FIELDS, Welcome
 FOLDER = ROOT / "templates"
 TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
 FRAGMENTS = [name for name in TEMPLATES if name.startswith("fragments/")]
-HOSTILE = "<script>x</script><hx-partial id=live>\"' onload=x &lt; <!--reply--> {{ 7 * 7 }} <img src=x onerror=y>"
+HOSTILE = "<script>x</script><hx-partial id=rill-live>\"' onload=x &lt; <!--reply--> {{ 7 * 7 }} <img src=x onerror=y>"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -147,7 +147,7 @@ SAMPLES: dict[str, list[Any]] = {
     "wait": [WaitChunk("too_many_requests", 3.0), WaitChunk("endpoint_failed", 0.4), None],
     "parts": parts(),
     "running": [RUNNING, None],
-    "partials": [Markup("<hx-partial id=r2-1>x</hx-partial>"), Markup("")],
+    "partials": [Markup("<hx-partial id=rill-r2-1>x</hx-partial>"), Markup("")],
     "streamed": [None, 2],
     "message": [
         PROMPT,
@@ -271,7 +271,7 @@ def test_every_element_with_an_htmx_attribute_carries_the_nonce(renderer: Render
 def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
     for html in renderings(renderer, name):
         assert "<script>x" not in html
-        assert "<hx-partial id=live>" not in html
+        assert "<hx-partial id=rill-live>" not in html
         for element in elements(html):
             assert element.tag != "style"
             assert element.tag != "iframe" or name in {"pages/frame.html", "pages/embed_preview.html"}
@@ -349,9 +349,10 @@ def test_a_turns_fragments_fit_into_the_page_and_into_each_other(renderer: Rende
 
     assert f'<i id="{place_after(0)}"></i>' in shown
     assert f'<hx-partial id="{place_after(0)}">' in began.html
-    assert "<i id=r2-1></i>" in began.html
-    assert grown[0].html.startswith("<hx-partial id=r2-1><p id=r2b1>word<i id=r2-2></i></p><i id=r2-3></i>")
-    assert grown[1].html.startswith("<hx-partial id=r2-2> word<i id=r2-4></i>")
+    assert "<i id=rill-r2-1></i>" in began.html
+    block = "<p id=rill-r2b1>word<i id=rill-r2-2></i></p>"
+    assert grown[0].html.startswith(f"<hx-partial id=rill-r2-1>{block}<i id=rill-r2-3></i>")
+    assert grown[1].html.startswith("<hx-partial id=rill-r2-2> word<i id=rill-r2-4></i>")
     assert f'<i id="{place_after(2)}"></i>' in began.html
     assert f'<hx-partial id="{place_after(2)}">' in following.html
 
@@ -359,8 +360,8 @@ def test_a_turns_fragments_fit_into_the_page_and_into_each_other(renderer: Rende
 def test_a_turns_end_leaves_no_marker_and_says_how_it_ended(renderer: Renderer) -> None:
     ended = renderer.turn_ended(ENDS[3], [])
 
-    assert '<hx-partial hx-target="#r2 :is(i[id], template)" hx-swap="delete"></hx-partial>' in ended.html
-    assert '<hx-partial id="e2"><footer id="e2" class="end" data-state="failed">' in ended.html
+    assert '<hx-partial hx-target="#rill-r2 :is(i[id], template)" hx-swap="delete"></hx-partial>' in ended.html
+    assert '<hx-partial id="rill-e2"><footer id="rill-e2" class="end" data-state="failed">' in ended.html
 
 
 def test_a_reply_without_a_rendering_is_not_shown_as_something_else(renderer: Renderer) -> None:

@@ -48,16 +48,16 @@ class Dom:
     def transcript(self) -> list[str]:
         """Every message as a reader has it, and what may be done now: in one form whichever way it came to the page."""
         messages = [_settled(article.html) for article in self.document.select("article.message")]
-        places = [str(place.attrs["id"]) for place in self.document.select('#live > i[id^="after-"]')]
-        return [*messages, *places, _settled(self.document.select("#controls")[0].html)]
+        places = [str(place.attrs["id"]) for place in self.document.select('#rill-live > i[id^="rill-after-"]')]
+        return [*messages, *places, _settled(self.document.select("#rill-controls")[0].html)]
 
     def has_places_to_go_on(self) -> bool:
         """Whether a reply has markers left in whose place something may come."""
-        return any(re.search(r" id=\"r\d+-\d+\"", reply.html) for reply in self.replies)
+        return any(re.search(r" id=\"rill-r\d+-\d+\"", reply.html) for reply in self.replies)
 
     def status(self) -> str:
         """What the page says of the latest reply, in a word or two."""
-        return self.document.select("#status")[0].text.strip()
+        return self.document.select("#rill-status")[0].text.strip()
 
     def has(self, selector: str) -> bool:
         return bool(self.document.select(selector))
@@ -78,8 +78,8 @@ class Dom:
 
 def _settled(html: str) -> str:
     """Give HTML without the ids and markers for what may still come, and without what each page has of its own."""
-    html = re.sub(r"<(i|template) id=\"[rt]\d+-\d+\"></\1>", "", html)
-    html = re.sub(r" (id=\"r\d+[bt]\d+\"|hx-nonce=\"[^\"]*\")", "", html)
+    html = re.sub(r"<(i|template) id=\"rill-[rt]\d+-\d+\"></\1>", "", html)
+    html = re.sub(r" (id=\"rill-r\d+[bt]\d+\"|hx-nonce=\"[^\"]*\")", "", html)
     return str(turbohtml.parse_fragment(html, "template").inner_html)
 
 

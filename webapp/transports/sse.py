@@ -15,6 +15,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
+from webapp import ids
 from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
 from webapp.errors import EmbedNotFound, VisitEnded
 from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
@@ -93,7 +94,7 @@ async def _turn_events(
                 yield event
             if has_ended(item, turn):
                 break
-    yield ServerSentEvent(event="done", data=f"{page.conversation_url}#m{turn}", sep=LINE_END)
+    yield ServerSentEvent(event="done", data=f"{page.conversation_url}#{ids.message(turn)}", sep=LINE_END)
 
 
 def _events(services: Services, page: Page, item: Item) -> list[ServerSentEvent]:
