@@ -53,7 +53,7 @@ from webapp.stores.workshop import SqlWorkshop
 from webapp.titles import Titles
 from webapp.turns import SILENT_TURN_SECONDS, Turns
 from webapp.visitors import Introductions
-from webapp.visits import Visits
+from webapp.visits import Guests, Visits
 from webapp.webhooks import Event, Webhooks
 
 
@@ -87,6 +87,7 @@ def create_app(
     offer, brand = read_offer(settings.rill_assistants), _brand(settings)
     embeds = Embeds(settings.embeds_path, offer)
     secret = signing_secret(settings)
+    visits = Visits(secret, embeds)
     return Chat(
         routes=routes(),
         middleware=[
@@ -97,6 +98,7 @@ def create_app(
                 allowed_hosts=settings.rill_allowed_hosts,
                 allowed_origins=settings.rill_allowed_origins,
                 identify=reader,
+                guests=Guests(visits),
             ),
             Middleware(PageCompression, compresslevel=6),
         ],
@@ -108,7 +110,7 @@ def create_app(
             ClientDisconnect: answers.left,
             Exception: answers.failed,
         },
-        lifespan=_lifespan(settings, secret, provider, offer, brand, embeds),
+        lifespan=_lifespan(settings, secret, provider, offer, brand, visits),
     )
 
 
@@ -121,8 +123,10 @@ def _brand(settings: Settings) -> Brand:
 
 
 def _lifespan(
-    settings: Settings, secret: str, provider: Provider | None, offer: Offer, brand: Brand, embeds: Embeds
+    settings: Settings, secret: str, provider: Provider | None, offer: Offer, brand: Brand, visits: Visits
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    embeds = visits.embeds
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:
         async with AsyncExitStack() as stack:
@@ -185,7 +189,7 @@ def _lifespan(
                 Imports(SqlImports(store.database), are_own_allowed=settings.rill_own_setups),
                 SqlShares(store.database),
                 embeds,
-                Visits(secret, embeds),
+                visits,
                 quotas,
                 Introductions(),
                 visitors,

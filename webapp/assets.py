@@ -10,9 +10,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from webapp.branding import LOGO_TYPES, Brand
+from webapp.inset_styles import inset_sheet
 
 SCRIPTS = ("htmx.min.js", "hx-csp.min.js", "hx-ws.min.js", "hx-sse.min.js")
 """In one file, because htmx starts by itself once its own script has run, and needs its extensions by then."""
@@ -56,10 +58,21 @@ class Assets:
             named["icon"] = _asset("icon", "png", LOGO_TYPES[".png"], (folder / "icon.png").read_bytes())
         self._named = named
         self._by_url_name = {asset.name: asset for asset in named.values()}
+        self._inset_source = styles + (folder / "inset.css").read_text("utf-8")
 
     def url_name(self, name: str) -> str:
         """Give the hashed name of `htmx.js`, `logo` or `icon`."""
         return self._named[name].name
+
+    @property
+    def inset_style(self) -> str:
+        """Give the hashed name of the style sheet of insets."""
+        return self._inset.name
+
+    @cached_property
+    def _inset(self) -> Asset:
+        """Made when it is first asked for: it takes a while, and few have insets."""
+        return _asset("inset", "css", "text/css; charset=utf-8", inset_sheet(self._inset_source).encode())
 
     @property
     def has_icon(self) -> bool:
@@ -74,6 +87,8 @@ class Assets:
         return self._named[name].media_type
 
     def get(self, url_name: str) -> Asset | None:
+        if url_name.startswith("inset."):
+            return self._inset if url_name == self.inset_style else None
         return self._by_url_name.get(url_name)
 
 

@@ -9,6 +9,7 @@ or over two transports at once finds its target gone, and changes nothing.
 
 from __future__ import annotations
 
+INSET = "rill"
 CHAT = "rill-chat"
 LIVE = "rill-live"
 COMPOSER = "rill-composer"
@@ -28,6 +29,7 @@ RECENT = "rill-recent"
 OLDER = "rill-older"
 EARLIER = "rill-earlier"
 UNDO = "rill-undo"
+OPEN = "rill-open"
 STOP = "rill-stop"
 RETRY = "rill-retry"
 CONTINUE = "rill-continue"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin
 
 from webapp.domain import ConversationId, ReaderId, RequestId
 from webapp.embeds import Embed
@@ -31,8 +31,9 @@ class Page:
     `name` is random; `since` is the number of the last message that the page shows as settled, `switches` how often
     another branch of the conversation had been shown before, `listed` the version of the reader's list that it shows;
     what asks without one is no page, and follows no list. `theme` is the one that its reader chose, "light" or "dark".
-    A page in another site's has an `embed`, for as long as its visit lasts, and shows no list. Static files are at
-    `static_url`, for all pages alike.
+    A page in another site's has an `embed`, for as long as its visit lasts. An inset is no page of ours but markup in
+    one of other people's; there `base` is a whole URL, as addresses have to be, and at `framed_base` are pages that
+    show the same in a frame. Neither shows a list. Static files are at `static_url`, for all pages alike.
     """
 
     base: str
@@ -47,6 +48,8 @@ class Page:
     embed: Embed | None = None
     visit_ends_at: datetime | None = None
     static_url: str = "/static"
+    is_inset: bool = False
+    framed_base: str = ""
 
     @classmethod
     def make(
@@ -65,6 +68,8 @@ class Page:
         embed: Embed | None = None,
         visit_ends_at: datetime | None = None,
         static_url: str = "/static",
+        is_inset: bool = False,
+        framed_base: str = "",
     ) -> Page:
         name = name or secrets.token_urlsafe(12)
         return cls(
@@ -80,7 +85,14 @@ class Page:
             embed,
             visit_ends_at,
             static_url,
+            is_inset,
+            framed_base,
         )
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it shows a conversation without a list beside it."""
+        return self.embed is not None or self.is_inset
 
     @property
     def home_url(self) -> str:
@@ -118,6 +130,12 @@ class Page:
     def conversation_url(self) -> str:
         # Whatever stands in an address that somebody made up, it ends up in a header here.
         return f"{self.base}/c/{quote(self.conversation_id or '', safe='')}"
+
+    @property
+    def framed_url(self) -> str:
+        """The address of a frame that shows what an inset does."""
+        here = self.home_url if self.conversation_id is None else self.conversation_url
+        return self.framed_base + here.removeprefix(self.base)
 
     @property
     def messages_url(self) -> str:
@@ -192,8 +210,8 @@ class Page:
             forms += [self.rating_url, self.delete_url]
             forms += [self.person_url] if self.embed and self.embed.handover else []
             paths += [self._stream_path, f"{self.conversation_url}/fallback", *forms]
-        urls = [self.origin + path for path in paths]
-        urls.append(f"ws{self.origin.removeprefix('http')}{self._stream_path}")
+        urls = [urljoin(self.origin, path) for path in [*paths, self._stream_path]]
+        urls[-1] = f"ws{urls[-1].removeprefix('http')}"
         return content_security_policy(self.nonce, urls, ancestors)
 
     @property
@@ -203,4 +221,4 @@ class Page:
     @property
     def _cursor(self) -> str:
         cursor = {"page": self.name, "since": self.since, "switches": self.switches}
-        return urlencode(cursor if self.embed else {**cursor, "listed": self.listed or 0})
+        return urlencode(cursor if self.is_alone else {**cursor, "listed": self.listed or 0})

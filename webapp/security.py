@@ -174,7 +174,7 @@ class Guard:
     Pure ASGI, because it has to see WebSocket handshakes too. The reader's id is in `scope["state"]["reader"]`. A new
     reader, or one whose cookie is past half its life, gets a cookie once somebody has asked who it is
     (`webapp.services.reader`), so not with a static file. A program that shows a key is that key's reader, whatever
-    cookie it sends, and gets none.
+    cookie it sends, and gets none. `guests` tells of an address which origins' pages may use it beside our own.
     """
 
     def __init__(
@@ -185,8 +185,9 @@ class Guard:
         allowed_hosts: tuple[str, ...],
         allowed_origins: tuple[str, ...],
         identify: Identify | None = None,
+        guests: Callable[[str], tuple[str, ...]] = lambda path: (),
     ) -> None:
-        self._app, self._identify = app, identify
+        self._app, self._identify, self._guests = app, identify, guests
         self._signer = TimestampSigner(secret, salt="reader", digest_method=hashlib.sha256)
         self._hosts, self._origins = allowed_hosts, allowed_origins
 
@@ -227,7 +228,7 @@ class Guard:
             )
         if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
             return None
-        if not is_origin_allowed(headers, scope["scheme"], self._origins):
+        if not is_origin_allowed(headers, scope["scheme"], (*self._origins, *self._guests(_path(scope)))):
             return PlainTextResponse(
                 "This request came from another site. The operator can list its origin in RILL_ALLOWED_ORIGINS.\n", 403
             )
@@ -249,6 +250,8 @@ class Guard:
 
     def _add_headers(self, message: Message, scope: Scope, cookie_for: ReaderId | None) -> None:
         headers = MutableHeaders(scope=message)
+        if scope["state"].get("is_for_all"):
+            headers.setdefault("cross-origin-resource-policy", "cross-origin")
         for name, value in DEFAULT_HEADERS.items():
             headers.setdefault(name, value)
         if cookie_for is not None:
@@ -272,6 +275,11 @@ async def _identified(identify: Identify, connection: HTTPConnection) -> ReaderI
     found = identify(connection)
     name = await found if isinstance(found, Awaitable) else found
     return None if name is None else ReaderId(f"user:{name}")
+
+
+def _path(scope: Scope) -> str:
+    """Give the path below the one that the app is mounted at."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def _has_key(headers: Headers) -> bool:

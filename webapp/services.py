@@ -120,6 +120,16 @@ def embed_of(connection: HTTPConnection) -> Embed | None:
     return visit.embed if visit else None
 
 
+def is_inset(connection: HTTPConnection) -> bool:
+    """Tell whether what asks is a chat in a page of other people's."""
+    return bool(getattr(connection.state, "is_inset", False))
+
+
+def is_alone(connection: HTTPConnection) -> bool:
+    """Tell whether what asks shows no list (see `Page.is_alone`)."""
+    return embed_of(connection) is not None or is_inset(connection)
+
+
 def new_page(
     connection: HTTPConnection,
     conversation_id: ConversationId | None = None,
@@ -158,9 +168,10 @@ def _page(
     listed: int | None,
 ) -> Page:
     embed = embed_of(connection)
+    start = origin(connection) if is_inset(connection) else ""
     outside = getattr(connection.state, "outside", base(connection))
     return Page.make(
-        base=base(connection),
+        base=start + base(connection),
         origin=origin(connection),
         secret=services(connection).secret,
         reader=ReaderId("") if connection.state.reader is None else reader(connection),
@@ -172,7 +183,9 @@ def _page(
         theme=embed.theme if embed else read_theme(connection.cookies.get(THEME_COOKIE)),
         embed=embed,
         visit_ends_at=connection.state.visit.ends_at if embed else None,
-        static_url=f"{outside}/static",
+        static_url=f"{start}{outside}/static",
+        is_inset=is_inset(connection),
+        framed_base=start + getattr(connection.state, "framed", outside),
     )
 
 

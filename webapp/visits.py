@@ -25,6 +25,8 @@ PASS_LASTS = timedelta(hours=8)
 LONGEST_VISIT = timedelta(days=7)
 """From its first token, however often that was renewed: so long is a stolen address good at most."""
 MAX_TOKEN_CHARS = 300
+FRAMES, INSETS = "/e/", "/i/"
+"""What the addresses of visits begin with: in a frame, and in an inset."""
 _VISITOR_BYTES = 16
 
 
@@ -65,6 +67,21 @@ class Visit:
             raise errors.NotSignedIn
 
 
+@dataclass(frozen=True, slots=True)
+class Guests:
+    """Tells whose pages may use an address: that of an inset's visit, those that its embed lists."""
+
+    visits: Visits
+
+    def __call__(self, path: str) -> tuple[str, ...]:
+        if not path.startswith(INSETS):
+            return ()
+        try:
+            return self.visits.read(path.removeprefix(INSETS).partition("/")[0]).embed.origins
+        except errors.EmbedNotFound:
+            return ()
+
+
 class OperatorPass:
     """Makes and reads what lets an operator see what was said in an embed: part of an address that a command prints."""
 
@@ -92,7 +109,7 @@ class Visits:
     """Makes tokens and reads them."""
 
     def __init__(self, secret: str, embeds: Embeds) -> None:
-        self._embeds = embeds
+        self.embeds = embeds
         self._serializer = _serializer(secret, "visit")
 
     def begin(self, embed: Embed, visitor: str | None = None) -> Visit:
@@ -112,7 +129,7 @@ class Visits:
         try:
             payload, made_at = self._serializer.loads(token[: MAX_TOKEN_CHARS + 1], return_timestamp=True)
             name, visitor, begun = payload
-            embed, begun_at = self._embeds.all()[name], datetime.fromtimestamp(begun, UTC)
+            embed, begun_at = self.embeds.all()[name], datetime.fromtimestamp(begun, UTC)
         except (BadSignature, ValueError, TypeError, KeyError) as error:
             raise errors.EmbedNotFound from error
         return Visit(token, embed, visitor, made_at, begun_at)

@@ -20,7 +20,7 @@ async def do(page: Page, name: str) -> None:
 
 async def edits(page: Page, prompt: str) -> None:
     """Edit the first message."""
-    await page.get_by_role("link", name="Edit").first.click()
+    await page.get_by_role("button", name="Edit").first.click()
     await expect(page.locator("#rill-prompt")).to_be_focused()
     await page.fill("#rill-prompt", prompt)
     await page.click(".send")
@@ -95,7 +95,7 @@ async def test_an_edit_shows_in_another_tab_whose_draft_is_left_alone(
     await is_connected(other, "websocket")
     await other.fill("#rill-prompt", "A draft")
     await page.bring_to_front()
-    await page.get_by_role("link", name="Edit").click()
+    await page.get_by_role("button", name="Edit").click()
     await is_connected(page, "websocket")
     await page.fill("#rill-prompt", "Tell me all.")
     upstream.script = lambda exchange: exchange.reply("Other")

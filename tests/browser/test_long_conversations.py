@@ -64,7 +64,7 @@ async def test_earlier_messages_come_as_one_scrolls_up_and_nothing_jumps(
 
     await expect(page.locator("#rill-earlier")).to_have_count(0)
     await expect(messages.first).to_contain_text("Prompt 0")
-    numbers = await messages.evaluate_all("found => found.map(element => Number(element.id.slice(1)))")
+    numbers = await messages.evaluate_all("found => found.map(element => Number(element.id.slice('rill-m'.length)))")
     assert numbers == list(range(1, 2 * TURNS + 1))
 
 
@@ -84,7 +84,7 @@ async def test_what_is_asked_in_a_long_conversation_is_answered_there(
 async def test_a_link_to_an_earlier_message_shows_it(
     page: Page, server: RillServer, upstream: ScriptedUpstream
 ) -> None:
-    await open_long_conversation(page, server, upstream, "?at=11#m11")
+    await open_long_conversation(page, server, upstream, "?at=11#rill-m11")
 
     await expect(page.locator("article.message")).to_have_count(120)  # Those before it have come into view, too.
     await expect(page.locator("#rill-m11")).to_be_in_viewport()

@@ -48,7 +48,7 @@ async def rates_and_deletes(page: Page) -> None:
     await page.get_by_role("button", name="Bad reply").click()
     await expect(page.locator(".comment")).to_have_count(0)
     await page.locator("article.reply summary", has_text="⋯").click()
-    await page.get_by_role("link", name="Quote").last.click()
+    await page.get_by_role("button", name="Quote").last.click()
     await expect(page.get_by_role("textbox", name="Message")).to_have_value("> One\n> two\n\n")
     await page.locator("#rill-prompt").fill("And?")
     await page.locator(".send").click()

@@ -40,7 +40,7 @@ async def test_the_tutorials_client_works_from_a_listed_origin(
     async with rill_server(tmp_path, **environ) as server:
         await page.goto(f"{other_origin}/client?server={server.url.replace('http', 'ws')}")
         await expect(page.locator("#state")).to_have_text("open")
-        await page.fill("#rill-prompt", "Hello")
+        await page.fill("#prompt", "Hello")
         await page.click("#send")
         await expect(page.locator("#state")).to_have_text("done after 2")
         await expect(page.locator("#answer")).to_have_text("You said: Hello")
@@ -55,7 +55,7 @@ async def test_the_tutorials_client_works_from_a_listed_origin(
         await expect(page.locator("#state")).to_contain_text("error: The model service is busy")
         upstream.script = script
 
-        await page.fill("#rill-prompt", "Again")
+        await page.fill("#prompt", "Again")
         await page.click("#send")
 
         await expect(page.locator("#answer")).to_have_text("You said: Again")

@@ -96,7 +96,7 @@ async def tour(page: Page, server: RillServer, upstream: ScriptedUpstream, look:
     await page.get_by_role("button", name="Bad reply").click()
     await expect(page.locator(".comment")).to_be_visible()
     await look("rated, more open")
-    await page.locator("article.prompt a", has_text="Edit").click()
+    await page.locator("article.prompt button", has_text="Edit").click()
     await expect(page.locator(".editing")).to_be_visible()
     await look("editing")
     upstream.script = lambda exchange: exchange.json(401, {"error": {"message": "no"}})

@@ -32,6 +32,7 @@ class Host:
     origin: str
     folder: Path
     rill: RillServer
+    embeds: Path
 
     @property
     def embed_url(self) -> str:
@@ -51,4 +52,4 @@ async def host(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[Host
         embeds.write_text(f'[support]\norigins = ["{origin}"]\ntitle = "Support"\n[other]\n')
         settings = {"OPENAI_BASE_URL": upstream.base_url, "OPENAI_API_KEY": "k", "RILL_EMBEDS": str(embeds)}
         async with rill_server(tmp_path, **settings) as server:
-            yield Host(origin, folder, server)
+            yield Host(origin, folder, server, embeds)

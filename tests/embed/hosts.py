@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -11,7 +12,11 @@ from pathlib import Path
 
 from tests.fakes import ROOT
 
-HTMX = (ROOT / "static" / "vendor" / "htmx.min.js").read_text()
+VENDOR = ROOT / "static" / "vendor"
+HTMX = (VENDOR / "htmx.min.js").read_text()
+EXTENSIONS = "\n".join([HTMX, *((VENDOR / f"hx-{name}.min.js").read_text() for name in ("ws", "sse"))])
+"""htmx as a site has it that uses its sockets and streams."""
+HTMX_2_SHA256 = "b6768eed4f3af85b73a75054701bd60e17cac718aef2b7f6b254e5e0e2045616"
 
 
 @asynccontextmanager
@@ -43,3 +48,11 @@ def page(body: str, *, head: str = "") -> str:
         "<style>* { color: red !important; font-size: 40px !important } #rill-prompt, main { display: none }</style>"
         f"{head}</head><body><h1>Shop</h1>{body}</body></html>"
     )
+
+
+def older_htmx() -> str:
+    """Give htmx as most sites have it."""
+    script = (ROOT / "tests" / "payloads" / "htmx-2.0.6.min.js").read_bytes()
+    if hashlib.sha256(script).hexdigest() != HTMX_2_SHA256:
+        raise ValueError("this is not htmx 2.0.6")
+    return script.decode()

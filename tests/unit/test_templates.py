@@ -122,8 +122,16 @@ TEXT = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.TEXT, "text/pla
 ASSISTANT = Assistant(AssistantId(HOSTILE), HOSTILE, HOSTILE, HOSTILE, starters=(HOSTILE,))
 LISTED = ListedConversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW)
 EMBED = Embed.model_validate({"name": "support", "origins": ["https://host.example"], "title": HOSTILE[:60]})
+INSET: dict[str, Any] = {
+    "is_inset": True,
+    "base": "https://chat.example/i/x",
+    "framed_base": "https://chat.example/e/x",
+}
 SAMPLES: dict[str, list[Any]] = {
-    "page": [page("c" * 22), page(None), replace(page("c" * 22), embed=EMBED), replace(page(None), embed=EMBED)],
+    "page": [
+        *(page("c" * 22), page(None), replace(page("c" * 22), embed=EMBED), replace(page(None), embed=EMBED)),
+        *(replace(page(place), embed=EMBED, **INSET) for place in ("c" * 22, None)),
+    ],
     "model": models(),
     "notice": [HOSTILE, ""],
     "request_id": [RequestId("request")],
@@ -267,6 +275,9 @@ def test_every_element_with_an_htmx_attribute_carries_the_nonce(renderer: Render
                 assert element.attrs.get("hx-nonce") in nonces
 
 
+FRAMED = {"pages/frame.html", "pages/embed_preview.html", "pages/inset.html"}
+
+
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
     for html in renderings(renderer, name):
@@ -274,7 +285,7 @@ def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
         assert "<hx-partial id=rill-live>" not in html
         for element in elements(html):
             assert element.tag != "style"
-            assert element.tag != "iframe" or name in {"pages/frame.html", "pages/embed_preview.html"}
+            assert element.tag != "iframe" or name in FRAMED
             assert element.tag != "img" or str(element.attrs["src"]).startswith(("?attachment=", "/static/"))
             assert not [found for found in element.attrs if found.startswith("on")]
             assert element.tag != "script" or element.attrs.get("nonce")

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from webapp import errors, ids
+from webapp.insets import fitted
 from webapp.pages import Page
 from webapp.security import DEFAULT_HEADERS
 from webapp.services import SCRIPTS_COOKIE, asking_page, services
@@ -37,7 +38,7 @@ def is_program(request: Request) -> bool:
 
 def html(page: Page, body: str, status: int = 200) -> HTMLResponse:
     """Answer with a page, or with fragments whose nonces htmx rewrites to the page's own."""
-    return HTMLResponse(body, status, headers={"Content-Security-Policy": page.content_security_policy})
+    return HTMLResponse(fitted(page, body), status, headers={"Content-Security-Policy": page.content_security_policy})
 
 
 def fragments(request: Request, page: Page, body: str, status: int = 200) -> HTMLResponse:

@@ -22,6 +22,7 @@ from webapp.domain import (
 )
 from webapp.errors import AssistantNotFound, MessageNotFound, NothingToEdit, RillError
 from webapp.feeds import Snapshot, snapshot
+from webapp.insets import replaced
 from webapp.languages import N_
 from webapp.languages import gettext as _
 from webapp.pages import Page
@@ -29,7 +30,16 @@ from webapp.prompts import SentPrompt, is_number, read_assistant_id, read_number
 from webapp.rendering import Parts
 from webapp.routes import answers, attachments
 from webapp.security import framed_policy
-from webapp.services import SCRIPTS_COOKIE, asking_page, embed_of, new_page, reader, services
+from webapp.services import (
+    SCRIPTS_COOKIE,
+    asking_page,
+    embed_of,
+    is_alone,
+    is_inset,
+    new_page,
+    reader,
+    services,
+)
 from webapp.transports import html, sse
 from webapp.transports.view import Draft, Welcome, embedded_welcome, render_page, welcome
 from webapp.transports.websocket import PageSocket
@@ -48,9 +58,9 @@ async def new(request: Request) -> Response:
     page = new_page(request, listed=listing.version)
     text = query["prompt"] if "prompt" in query else await found.workshop.draft(owner, None)
     draft = Draft(text, waiting=await found.attachments.store.waiting(owner, None))
-    deleted = "" if embed_of(request) else query.get("deleted", "")[:64]
+    deleted = "" if is_alone(request) else query.get("deleted", "")[:64]
     body = render_page(found, page, listing, None, draft=draft, welcome=offered, deleted=deleted)
-    return answers.html(page, body)
+    return _shown(request, page, body)
 
 
 async def show(request: Request) -> Response:
@@ -67,18 +77,38 @@ async def show(request: Request) -> Response:
     is_scriptless = request.query_params.get("scripts") == "off"
     if is_scriptless and not embed_of(request):
         return without_scripts(request, asking_page(request, conversation_id).conversation_url)
-    if now.conversation.running is not None and (is_scriptless or SCRIPTS_COOKIE in request.cookies):
+    is_scriptless = is_scriptless or (SCRIPTS_COOKIE in request.cookies and not is_inset(request))
+    if now.conversation.running is not None and is_scriptless:
         page = _page_of(request, now, Listing())
         return html.page_response(found, owner, page, now.conversation.running.number)
     listing = await _listing(request)
     page = _page_of(request, now, listing)
     notice = _(PERSON_ASKED) if request.query_params.get("asked") == "person" and embed_of(request) else ""
-    return answers.html(page, render_page(found, page, listing, now, draft=await _draft(request, now), notice=notice))
+    body = render_page(found, page, listing, now, draft=await _draft(request, now), notice=notice)
+    return _shown(request, page, body)
+
+
+def _shown(request: Request, page: Page, body: str) -> Response:
+    """Answer with a page; in an inset, with what takes the place of the one that is there, if there is one."""
+    is_first = getattr(request.state, "is_first", False)
+    return answers.html(page, body if is_first or not page.is_inset else replaced(body))
+
+
+async def go_to(request: Request, page: Page, url: str, status: int = 200) -> Response:
+    """Have htmx show a page; in an inset, the conversation of the page, or a new one, in the place of what is there."""
+    if not page.is_inset:
+        response = answers.fragments(request, page, "", status)
+        response.headers["HX-Redirect"] = url
+        return response
+    if page.conversation_id is None:
+        return await new(request)
+    request.path_params["conversation_id"] = page.conversation_id
+    return await show(request)
 
 
 async def _listing(request: Request) -> Listing:
     """Give the beginning of the reader's list; none where no list shows."""
-    return Listing() if embed_of(request) else await services(request).lists.listing(reader(request))
+    return Listing() if is_alone(request) else await services(request).lists.listing(reader(request))
 
 
 def _window(request: Request) -> Window:
@@ -183,7 +213,7 @@ async def _earlier(request: Request, page: Page) -> Response:
 
 def without_scripts(request: Request, url: str) -> Response:
     """Send a browser on to a page, and remember that it runs no scripts: by a cookie, where there are any."""
-    if embed_of(request):
+    if is_alone(request):
         return RedirectResponse(f"{url}?scripts=off", 303)
     response = RedirectResponse(url, 303)
     response.set_cookie(SCRIPTS_COOKIE, "off", httponly=True, samesite="lax", path="/")

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable
 from contextlib import suppress
 from urllib.parse import urlencode
 
 import structlog
-from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from webapp import errors
-from webapp.domain import WHOLE, ConversationId, Place
+from webapp.domain import WHOLE, ConversationId, Place, ReaderId
 from webapp.embeds import Embed
 from webapp.feeds import snapshot
 from webapp.languages import gettext as _
-from webapp.routes import answers
+from webapp.routes import answers, conversations
 from webapp.routes.conversations import PERSON_ASKED
 from webapp.security import READING_POLICY, framed_policy
-from webapp.services import asking_page, base, embed_of, origin, reader, services
+from webapp.services import asking_page, base, embed_of, is_inset, origin, reader, services
 from webapp.snippets import snippets
 from webapp.stores import Shelf
 from webapp.visitors import name_of
-from webapp.visits import OperatorPass, Visit
+from webapp.visits import FRAMES, INSETS, OperatorPass, Visit
 from webapp.webhooks import Event, transcript
 
 log = structlog.get_logger()
 
 PREFLIGHT_SECONDS = 600
+INSET_METHODS = ("GET", "POST")
 SAID_AT_ONCE = 20
 PREVIEW_POLICY = (
     "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self'; frame-src 'self'; "
@@ -41,29 +43,59 @@ PREVIEW_POLICY = (
 class VisitGate:
     """Lets a request or socket on to `app` as the reader whose visit its address names.
 
-    It is mounted below `/e/{token}`, so all addresses of the pages in it go on with the token. Pure ASGI, and no
-    coroutine: sockets wait for hours, and would keep its frame.
+    It is mounted below `/e/{token}` for frames, or `/i/{token}` for insets, so all addresses of the pages in it go on
+    with the token. Pure ASGI, and no coroutine: sockets wait for hours, and would keep its frame.
     """
+
+    def __init__(self, app: ASGIApp, place: str = FRAMES) -> None:
+        self._app, self._place = app, place
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        connection = HTTPConnection(scope)
+        token = scope["path_params"]["token"]
+        try:
+            visit = services(connection).visits.read(token)
+        except errors.EmbedNotFound as error:
+            connection.state.has_no_cookie = True
+            return PlainTextResponse(f"{error.sentence}\n", error.status)(scope, receive, send)
+        enter(connection, visit, base(connection).removesuffix(self._place + token), self._place)
+        if self._place == FRAMES or scope["type"] == "websocket":
+            return self._admitted(connection, visit)(scope, receive, send)
+        shared = CORSMiddleware(
+            self._admitted(connection, visit),
+            allow_origins=visit.embed.origins,
+            allow_methods=INSET_METHODS,
+            allow_headers=["*"],
+            max_age=PREFLIGHT_SECONDS,
+        )
+        return shared(scope, receive, send)
+
+    def _admitted(self, connection: HTTPConnection, visit: Visit) -> ASGIApp:
+        try:
+            visit.require_open()
+        except errors.RillError as error:
+            return _told(connection, connection.state.outside, visit.embed, error)
+        return _renewed(connection, visit) if visit.is_old and _is_page(connection) else self._app
+
+
+def enter(connection: HTTPConnection, visit: Visit, outside: str, place: str) -> None:
+    """Have a visitor ask, in a frame or in an inset; `outside` is the path that the app is mounted at."""
+    state = connection.state
+    state.visit, state.reader, state.has_no_cookie = visit, visit.reader, True
+    state.outside, state.is_inset, state.framed = outside, place == INSETS, f"{outside}{FRAMES}{visit.token}"
+    # Markup in a page of another origin has images, too.
+    state.is_for_all = state.is_inset
+
+
+class InsetGate:
+    """Lets the readers of the app on to `app` from an inset, in a page of the app that this one is mounted in."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         connection = HTTPConnection(scope)
-        token = scope["path_params"]["token"]
-        connection.state.has_no_cookie = True
-        connection.state.outside = base(connection).removesuffix(f"/e/{token}")
-        try:
-            visit = services(connection).visits.read(token)
-        except errors.EmbedNotFound as error:
-            return PlainTextResponse(f"{error.sentence}\n", error.status)(scope, receive, send)
-        try:
-            visit.require_open()
-        except errors.RillError as error:
-            return _told(connection, connection.state.outside, visit.embed, error)(scope, receive, send)
-        connection.state.visit, connection.state.reader = visit, visit.reader
-        if visit.is_old and _is_page(scope):
-            return _renewed(connection, visit)(scope, receive, send)
+        connection.state.is_inset, connection.state.outside = True, base(connection).removesuffix("/inset")
         return self._app(scope, receive, send)
 
 
@@ -86,11 +118,14 @@ def _told(connection: HTTPConnection, outside: str, embed: Embed, error: errors.
     return Response(body, error.status, {"Content-Security-Policy": framed_policy(embed.origins)}, "text/html")
 
 
-def _is_page(scope: Scope) -> bool:
-    """Tell whether somebody opens a page, and no part of one: only pages can change their address."""
-    headers = Headers(scope=scope)
-    asks_for_html = "text/html" in headers.get("accept", "") and "hx-request" not in headers
-    return scope["type"] == "http" and scope["method"] == "GET" and asks_for_html
+def _is_page(connection: HTTPConnection) -> bool:
+    """Tell whether somebody opens a page, or an inset, and no part of one: only they can change their address."""
+    scope, headers = connection.scope, connection.headers
+    if scope["type"] != "http" or scope["method"] != "GET":
+        return False
+    if is_inset(connection):
+        return re.fullmatch(r"/(c/[^/]+)?", scope["path"].removeprefix(base(connection))) is not None
+    return "text/html" in headers.get("accept", "") and "hx-request" not in headers
 
 
 def _renewed(connection: HTTPConnection, visit: Visit) -> Response:
@@ -98,30 +133,67 @@ def _renewed(connection: HTTPConnection, visit: Visit) -> Response:
     fresh = services(connection).visits.renewed(visit)
     path = connection.scope["path"].removeprefix(base(connection))
     query = f"?{connection.url.query}" if connection.url.query else ""
-    return RedirectResponse(f"{connection.state.outside}/e/{fresh.token}{path}{query}", 303)
+    place = INSETS if is_inset(connection) else FRAMES
+    return RedirectResponse(f"{connection.state.outside}{place}{fresh.token}{path}{query}", 303)
 
 
 async def begin(request: Request) -> Response:
     """`GET /embed/{name}`: begin a visit, and show its chat. `?visitor=` introduces somebody, `?visit=` goes on.
 
-    A frame is sent on to it; htmx gets a frame to put into its page; a program gets the visit's address as JSON.
+    A frame is sent on to it; htmx gets the chat, or a frame with it, to put into its page; a program gets the visit's
+    address as JSON.
     """
-    embed = _known_embed(request)
+    embed, is_htmx = _known_embed(request), answers.is_htmx(request)
     try:
         visit = await _visit(request, embed)
     except (errors.VisitorRefused, errors.NotSignedIn, errors.EmbedNotFound) as error:
-        if answers.is_program(request):
+        if answers.is_program(request) and not is_htmx:
             raise
         log.info("embed.refused", embed=embed.name, cause=error.cause, detail=error.detail)
-        return _told(request, base(request), embed, error)
-    url = f"{base(request)}/e/{visit.token}/{await _latest(request, visit)}"
+        # A frame says why, in any page.
+        return _framed(request, embed, str(request.url)) if is_htmx else _told(request, base(request), embed, error)
+    latest = await _latest(request, visit.reader)
+    url = f"{base(request)}{FRAMES}{visit.token}/{f'c/{latest}' if latest else ''}"
     if answers.wants_json(request):
         about = {"visit": visit.token, "url": origin(request) + url, "ends_at": visit.ends_at.isoformat()}
         return JSONResponse(about, headers=_cors(request, embed))
-    if answers.is_htmx(request):
-        body = services(request).renderer.render("pages/frame.html", url=origin(request) + url, embed=embed)
-        return Response(body, media_type="text/html", headers=_cors(request, embed))
-    return RedirectResponse(url, 303)
+    if is_htmx and _can_set_in(request):
+        return await _set_in(request, visit, latest)
+    return _framed(request, embed, origin(request) + url) if is_htmx else RedirectResponse(url, 303)
+
+
+def _can_set_in(request: Request) -> bool:
+    """Tell whether htmx is one that an inset works with: its fourth version, which says so, with its SSE extension."""
+    is_asked_for = request.query_params.get("as") != "frame"
+    return is_asked_for and "hx-request-type" in request.headers and answers.wants_event_stream(request)
+
+
+def _framed(request: Request, embed: Embed, url: str) -> Response:
+    body = services(request).renderer.render("pages/frame.html", url=url, embed=embed)
+    return Response(body, media_type="text/html", headers=_cors(request, embed))
+
+
+async def _set_in(request: Request, visit: Visit, latest: ConversationId | None) -> Response:
+    """Show a visit's latest conversation, or a new one, as markup in the page that asks."""
+    outside = base(request)
+    inside = Request({**request.scope, "query_string": b"", "root_path": f"{outside}{INSETS}{visit.token}"})
+    enter(inside, visit, outside, INSETS)
+    inside.state.is_first = True
+    response = await _shown(inside, latest)
+    response.headers.update(_cors(request, visit.embed))
+    return response
+
+
+async def latest(request: Request) -> Response:
+    """`GET /inset/latest`: what a reader of the app talked about last, or a new conversation."""
+    return await _shown(request, await _latest(request, reader(request)))
+
+
+async def _shown(request: Request, conversation_id: ConversationId | None) -> Response:
+    if conversation_id is None:
+        return await conversations.new(request)
+    request.path_params["conversation_id"] = conversation_id
+    return await conversations.show(request)
 
 
 async def hand_over(request: Request) -> Response:
@@ -164,8 +236,7 @@ async def said(request: Request) -> Response:
 
 async def allow(request: Request) -> Response:
     """`OPTIONS /embed/{name}`: tell a browser whether the page that asks may have this chat."""
-    embed = _embed(request)
-    headers = _cors(request, embed)
+    headers = _cors(request, _known_embed(request))
     if "Access-Control-Allow-Origin" not in headers:
         return PlainTextResponse("This page's origin is not in the embed's list.\n", 403, headers)
     asked = request.headers.get("access-control-request-headers", "")
@@ -222,10 +293,10 @@ async def _visit(request: Request, embed: Embed) -> Visit:
     return found.visits.begin(embed)
 
 
-async def _latest(request: Request, visit: Visit) -> str:
-    """Give the place of what a visitor talked about last, below the visit's address; none before the first."""
-    listed = await services(request).lists.catalog.page(visit.reader, Shelf.RECENT, 1)
-    return f"c/{listed[0].id}" if listed else ""
+async def _latest(request: Request, owner: ReaderId) -> ConversationId | None:
+    """Give what a reader talked about last."""
+    listed = await services(request).lists.catalog.page(owner, Shelf.RECENT, 1)
+    return listed[0].id if listed else None
 
 
 def _cors(request: Request, embed: Embed) -> dict[str, str]:

@@ -15,7 +15,7 @@ from webapp.prompts import SentPrompt, read_number, read_prompt
 from webapp.routes import answers
 from webapp.routes.attachments import take_files
 from webapp.routes.bodies import read_fields, read_fields_and_files
-from webapp.routes.conversations import show_refusal, without_scripts
+from webapp.routes.conversations import go_to, show_refusal, without_scripts
 from webapp.services import asking_page, embed_of, reader, services
 from webapp.setups import read_setup
 from webapp.text import clean
@@ -66,11 +66,7 @@ async def delete(request: Request) -> Response:
     if is_left:
         return answers.done(request, page, page.conversation_url)
     url = f"{page.home_url}?deleted={conversation_id}"
-    if not answers.is_htmx(request):
-        return answers.done(request, page, url)
-    response = answers.fragments(request, page, "")
-    response.headers["HX-Redirect"] = url
-    return response
+    return await go_to(request, page, url) if answers.is_htmx(request) else answers.done(request, page, url)
 
 
 async def rate(request: Request) -> Response:
@@ -125,7 +121,7 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
             raise
         return await show_refusal(request, conversation_id, error, sent)
     if answers.is_htmx(request):
-        return _acknowledgement(request, begun, is_first=conversation_id is None)
+        return await _acknowledgement(request, begun, is_first=conversation_id is None)
     return _turn(request, begun)
 
 
@@ -144,12 +140,10 @@ async def _setup(request: Request, sent: SentPrompt) -> Setup:
     return setup
 
 
-def _acknowledgement(request: Request, begun: BegunTurn, *, is_first: bool) -> Response:
+async def _acknowledgement(request: Request, begun: BegunTurn, *, is_first: bool) -> Response:
     page, render = asking_page(request, begun.conversation.id), services(request).renderer.render
     if is_first:
-        response = answers.fragments(request, page, "", 201)
-        response.headers["HX-Redirect"] = page.conversation_url
-        return response
+        return await go_to(request, page, page.conversation_url, 201)
     stored = render("fragments/prompt_stored.html", page=page, **empty_composer())
     # Sent again because the socket did not answer: so the page stops relying on it.
     is_second_try = request.query_params.get("again") == "1"

@@ -16,7 +16,8 @@ from webapp.routes import (
     shares,
     turns,
 )
-from webapp.routes.embeds import VisitGate
+from webapp.routes.embeds import InsetGate, VisitGate
+from webapp.visits import INSETS
 
 
 def routes() -> list[BaseRoute]:
@@ -55,6 +56,8 @@ def routes() -> list[BaseRoute]:
         Route("/embed/{name}/preview", embeds.preview, methods=["GET"]),
         Route("/embed/{name}", embeds.allow, methods=["OPTIONS"]),
         Mount("/e/{token}", VisitGate(Router(_visit_routes()))),
+        Mount("/i/{token}", VisitGate(Router(_visit_routes()), INSETS)),
+        Mount("/inset", InsetGate(Router([Route("/latest", embeds.latest, methods=["GET"]), *_visit_routes()]))),
         WebSocketRoute("/chat", operations.tutorial),
         Route("/theme", operations.choose_theme, methods=["POST"]),
         Route("/language", operations.choose_language, methods=["POST"]),
@@ -77,6 +80,7 @@ def _visit_routes() -> list[Route | WebSocketRoute]:
         Route("/attachments", attachments.attach, methods=["POST"]),
         Route("/attachments/drop", attachments.detach, methods=["POST"]),
         Route("/draft", setups.keep_draft, methods=["POST"]),
+        Route("/image", operations.image, methods=["GET"]),
         Route("/c/{conversation_id}/person", embeds.hand_over, methods=["POST"]),
         *_conversation_routes(),
     ]

@@ -19,6 +19,7 @@ from webapp import ids
 from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
 from webapp.errors import EmbedNotFound, VisitEnded
 from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
+from webapp.insets import fitted
 from webapp.pages import Page
 from webapp.services import Services
 from webapp.transports.view import fragments, list_cursor, window
@@ -99,7 +100,7 @@ async def _turn_events(
 
 def _events(services: Services, page: Page, item: Item) -> list[ServerSentEvent]:
     return [
-        ServerSentEvent(data=html, id=None if position is None else str(position), sep=LINE_END)
+        ServerSentEvent(data=fitted(page, html), id=None if position is None else str(position), sep=LINE_END)
         for html, position in fragments(services, page, item)
     ]
 

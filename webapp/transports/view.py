@@ -86,7 +86,7 @@ def render_page(
     parts = Parts.after(snapshot.conversation, page.since) if snapshot else Parts()
     draft = draft or Draft()
     return services.renderer.render(
-        "pages/embedded.html" if page.embed else "pages/conversation.html",
+        _template(page),
         page=page,
         listing=listing,
         now=datetime.now(UTC),
@@ -109,6 +109,12 @@ def render_page(
     )
 
 
+def _template(page: Page) -> str:
+    if page.is_inset:
+        return "pages/inset.html"
+    return "pages/embedded.html" if page.embed else "pages/conversation.html"
+
+
 def _chosen(services: Services, snapshot: Snapshot | None, welcome: Welcome | None) -> str:
     """The name of the model that answers next, unless the reader chooses another."""
     offered = {option.name for option in services.provider.offered}
@@ -124,7 +130,7 @@ def window(page: Page) -> Window:
 
     A program that follows a feed is given the last messages.
     """
-    return RECENT if page.listed is None and page.embed is None else replace(RECENT, since=page.since)
+    return RECENT if page.listed is None and not page.is_alone else replace(RECENT, since=page.since)
 
 
 def list_cursor(services: Services, page: Page) -> ListCursor | None:

@@ -18,6 +18,7 @@ from webapp import errors
 from webapp.deadlines import Deadline
 from webapp.domain import ReaderId
 from webapp.feeds import Item, Snapshot, follow
+from webapp.insets import fitted
 from webapp.languages import gettext as _
 from webapp.pages import Page, empty_composer
 from webapp.prompts import read_prompt
@@ -101,7 +102,7 @@ class PageSocket:
     async def _send(self, html: str, deadline: Deadline) -> None:
         if html:
             deadline.allow(SEND_TIMEOUT_SECONDS)
-            await self._websocket.send_text(html)
+            await self._websocket.send_text(fitted(self._page, html))
             deadline.clear()
 
 
