@@ -1,6 +1,7 @@
 """A FastAPI app with a chat for its own users.
 
-Run it with `uvicorn examples.fastapi_app:app`, sign in at /login/ada, and open /assistant/.
+Run it with `uvicorn examples.fastapi_app:app`, sign in at /login/ada, and open /assistant/; or /, a page of the app's
+own that has the chat in it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ import secrets
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from jinja2 import ChoiceLoader, DictLoader, Environment
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
-from webapp import create_app
+from webapp import create_app, host_templates
 
 
 async def reply(messages: list[dict[str, str]]) -> AsyncIterator[str]:
@@ -26,9 +28,20 @@ def signed_in(connection: HTTPConnection) -> str | None:
     return connection.session.get("user")
 
 
+PAGE = """<!doctype html><html lang="en"><head><title>The shop</title>{% include "rill/head.html" %}</head>
+<body><h1>The shop</h1><p>Ask us:</p>{% include "rill/chat.html" %}</body></html>"""
+pages = Environment(
+    loader=ChoiceLoader([DictLoader({"shop.html": PAGE}), host_templates("/assistant")]), autoescape=True
+)
 app = FastAPI()
 app.add_middleware(SessionMiddleware, secret_key=secrets.token_hex())
 app.mount("/assistant", create_app(reply, reader=signed_in))
+
+
+@app.get("/")
+async def shop() -> HTMLResponse:
+    """Show a page that has the chat in it."""
+    return HTMLResponse(pages.get_template("shop.html").render())
 
 
 @app.get("/login/{user}")

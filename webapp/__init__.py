@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from webapp.app import create_app
+    from webapp.hosting import host_templates
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "host_templates"]
 
 
 def __getattr__(name: str) -> object:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> object:
         from webapp.app import create_app
 
         return create_app
+    if name == "host_templates":
+        from webapp.hosting import host_templates
+
+        return host_templates
     raise AttributeError(f"module 'webapp' has no attribute {name!r}")

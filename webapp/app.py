@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
-from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
@@ -23,6 +22,7 @@ from webapp.compression import PageCompression
 from webapp.domain import Conversation, Message, ModelState
 from webapp.embeds import Embeds
 from webapp.exports import Exports
+from webapp.folders import STATIC, TEMPLATES
 from webapp.images import Images
 from webapp.imports import Imports
 from webapp.lists import Lists
@@ -56,14 +56,6 @@ from webapp.visitors import Introductions
 from webapp.visits import Guests, Visits
 from webapp.webhooks import Event, Webhooks
 
-
-def _folder(name: str) -> Path:
-    """Find `templates` or `static`: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).parent
-    return package / name if (package / name).is_dir() else package.parent / name
-
-
-TEMPLATES = _folder("templates")
 log = structlog.get_logger()
 
 FIRST_LOOK_SECONDS = 2.0
@@ -196,7 +188,7 @@ def _lifespan(
                 webhooks,
                 SqlKeys(store.database),
                 brand,
-                Assets(_folder("static"), brand),
+                Assets(STATIC, brand),
             )
             await _first_look(chosen)
             yield

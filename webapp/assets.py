@@ -67,10 +67,10 @@ class Assets:
     @property
     def inset_style(self) -> str:
         """Give the hashed name of the style sheet of insets."""
-        return self._inset.name
+        return self.inset.name
 
     @cached_property
-    def _inset(self) -> Asset:
+    def inset(self) -> Asset:
         """Made when it is first asked for: it takes a while, and few have insets."""
         return _asset("inset", "css", "text/css; charset=utf-8", inset_sheet(self._inset_source).encode())
 
@@ -88,7 +88,7 @@ class Assets:
 
     def get(self, url_name: str) -> Asset | None:
         if url_name.startswith("inset."):
-            return self._inset if url_name == self.inset_style else None
+            return self.inset if url_name == self.inset_style else None
         return self._by_url_name.get(url_name)
 
 

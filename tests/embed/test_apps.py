@@ -107,6 +107,27 @@ async def test_an_app_s_own_users_chat_below_its_path(new_page: NewPage, tmp_pat
     assert app.process.returncode == 0
 
 
+async def test_a_page_of_the_app_has_the_chat_by_an_include(new_page: NewPage, tmp_path: Path) -> None:
+    async with running("examples.fastapi_app", tmp_path) as app:
+        page = await new_page()
+        await page.goto(f"{app.url}/")
+        await expect(page.locator("#rill")).to_contain_text("Sign in first, and come back then.")
+        await page.goto(f"{app.url}/login/ada")
+        await page.goto(f"{app.url}/")
+        await ask(page, "Hello")
+        await has_ended(page)
+        await sees(page, "You said: Hello")
+        await ask(page, "Again")
+        await sees(page, "You said: Again")
+
+        await page.reload()
+        await sees(page, "You said: Again")
+        assert page.url == f"{app.url}/"
+        await page.goto(f"{app.url}/assistant/")
+        await expect(page.locator("#rill-listing li")).to_have_count(1)
+    assert "Traceback" not in app.output
+
+
 async def test_two_chats_stand_side_by_side(new_page: NewPage, tmp_path: Path) -> None:
     async with running("examples.two_chats", tmp_path) as app:
         page = await new_page()

@@ -18,6 +18,7 @@ LAYERS: list[set[str]] = [
         "logs",
         "assets",
         "inset_styles",
+        "folders",
         "branding",
         "images",
         "markdown",
@@ -50,6 +51,7 @@ LAYERS: list[set[str]] = [
     {
         "model_choice",
         "mounting",
+        "hosting",
         "app",
         "server",
         "terminal",
@@ -94,7 +96,7 @@ BESIDE: dict[str, set[str]] = {
     "cli": {"app", "ask_command", "embed_commands", "key_commands", "model_choice", "server", "terminal"},
     "testing": {"app", "server"},
     "__main__": {"ask_command", "cli"},
-    "__init__": {"app"},
+    "__init__": {"app", "hosting"},
 }
 
 KNOW_STARLETTE = {

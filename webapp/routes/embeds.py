@@ -17,6 +17,7 @@ from webapp import errors
 from webapp.domain import WHOLE, ConversationId, Place, ReaderId
 from webapp.embeds import Embed
 from webapp.feeds import snapshot
+from webapp.insets import replaced
 from webapp.languages import gettext as _
 from webapp.routes import answers, conversations
 from webapp.routes.conversations import PERSON_ASKED
@@ -186,7 +187,12 @@ async def _set_in(request: Request, visit: Visit, latest: ConversationId | None)
 
 async def latest(request: Request) -> Response:
     """`GET /inset/latest`: what a reader of the app talked about last, or a new conversation."""
-    return await _shown(request, await _latest(request, reader(request)))
+    try:
+        return await _shown(request, await _latest(request, reader(request)))
+    except errors.NotSignedIn as error:
+        found, page = services(request), asking_page(request)
+        told = {"page": page, "explanation": error.sentence, "assets": found.assets}
+        return answers.html(page, replaced(found.renderer.render("pages/inset_refused.html", **told)))
 
 
 async def _shown(request: Request, conversation_id: ConversationId | None) -> Response:
