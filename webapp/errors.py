@@ -49,6 +49,7 @@ from typing import ClassVar
 
 from webapp.languages import N_, ngettext, number
 from webapp.languages import gettext as _
+from webapp.wire import Failure
 
 
 class RillError(Exception):
@@ -63,7 +64,7 @@ class RillError(Exception):
         self.detail = detail
         super().__init__(detail or self.sentence)
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> Failure:
         """Say it as programs are told."""
         return {"type": "error", "cause": self.cause, "message": self.sentence}
 

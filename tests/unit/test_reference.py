@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ROOT
-from webapp.reference import FOR_PROGRAMS, addresses, described, markdown_table
+from webapp.routes.reference import FOR_PROGRAMS, addresses, described, markdown_table
 from webapp.routes.table import routes
 
 

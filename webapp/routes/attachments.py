@@ -15,6 +15,7 @@ from webapp.prompts import MAX_ATTACHMENT_ID_CHARS
 from webapp.routes import answers
 from webapp.routes.bodies import SentFile, read_fields, read_fields_and_files
 from webapp.services import asking_page, reader, services
+from webapp.wire import Attached, AttachedFile
 
 SAFE_HEADERS = {
     "Cache-Control": "private, max-age=31536000, immutable",
@@ -36,8 +37,8 @@ async def attach(request: Request) -> Response:
             return await _waiting(request, conversation_id, error)
         raise
     if answers.is_program(request) and not answers.is_htmx(request):
-        told = [{"id": each.id, "name": each.name, "kind": each.kind, "size": each.size} for each in taken]
-        return JSONResponse({"attachments": told}, 201)
+        told = [AttachedFile(id=each.id, name=each.name, kind=each.kind, size=each.size) for each in taken]
+        return JSONResponse(Attached(attachments=told), 201)
     return await _waiting(request, conversation_id)
 
 
@@ -46,6 +47,8 @@ async def detach(request: Request) -> Response:
     fields = await read_fields(request)
     attachment_id = AttachmentId(str(fields.get("drop", ""))[:MAX_ATTACHMENT_ID_CHARS])
     await services(request).attachments.store.drop(reader(request), attachment_id)
+    if answers.is_program(request) and not answers.is_htmx(request):
+        return Response(status_code=204)
     return await _waiting(request, request.path_params.get("conversation_id"))
 
 

@@ -21,6 +21,7 @@ from webapp.routes import answers
 from webapp.routes.attachments import SAFE_HEADERS
 from webapp.routes.bodies import read_files
 from webapp.services import asking_page, reader, services
+from webapp.wire import Imported
 
 PIECE_BYTES = 64 * 1024
 
@@ -55,7 +56,7 @@ async def bring(request: Request) -> Response:
         raise errors.BadRequest(_("There is no file in this request."))
     count = await services(request).imports.keep(reader(request), files[0].body)
     if answers.is_program(request):
-        return JSONResponse({"imported": count}, 201)
+        return JSONResponse(Imported(imported=count), 201)
     return RedirectResponse(f"{asking_page(request).archive_url}?imported={count}", 303)
 
 

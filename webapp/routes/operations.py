@@ -19,13 +19,14 @@ from webapp.routes.bodies import read_fields, shown_conversation
 from webapp.security import COOKIE_SECONDS
 from webapp.services import THEME_COOKIE, asking_page, new_page, read_theme, reader, services
 from webapp.transports.tutorial import TutorialSocket
+from webapp.wire import Health
 
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
 async def healthz(request: Request) -> Response:
     """`GET /healthz`: the process answers."""
-    return JSONResponse({"status": "alive"})
+    return JSONResponse(Health(status="alive"))
 
 
 async def readyz(request: Request) -> Response:

@@ -18,6 +18,7 @@ from webapp.domain import BegunTurn, ReaderId, TurnState
 from webapp.feeds import TextPiece, TurnEnd, follow_begun_reply
 from webapp.pages import Page
 from webapp.services import Services
+from webapp.wire import Event
 
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -38,17 +39,19 @@ async def _lines(services: Services, reader: ReaderId, begun: BegunTurn) -> Asyn
             yield _line(as_json(item))
 
 
-def _line(event: dict[str, object]) -> str:
+def _line(event: Event) -> str:
     """Give one line, which has one end: many programs take U+2028 and U+2029 for ends of lines too."""
     line = json.dumps(event, ensure_ascii=False)
     return line.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029") + "\n"
 
 
-def as_json(item: TextPiece | TurnEnd) -> dict[str, object]:
-    """Make the JSON event of one piece of news; the shapes are this module's contract."""
+def as_json(item: TextPiece | TurnEnd) -> Event:
+    """Make the JSON event of one piece of news."""
     if isinstance(item, TextPiece):
         return {"type": "chunk", "content": item.text}
-    if item.state in {TurnState.FINISHED, TurnState.STOPPED}:
-        return {"type": "done", "state": item.state.value, "cause": item.cause}
+    if item.state is TurnState.FINISHED:
+        return {"type": "done", "state": "finished", "cause": item.cause}
+    if item.state is TurnState.STOPPED:
+        return {"type": "done", "state": "stopped", "cause": item.cause}
     cause = item.cause or item.state.value
     return {"type": "error", "cause": cause, "message": errors.sentence(cause)}

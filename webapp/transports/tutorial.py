@@ -19,6 +19,7 @@ from webapp.feeds import TextPiece, follow_begun_reply
 from webapp.prompts import read_prompt
 from webapp.services import Services
 from webapp.transports.websocket import SEND_TIMEOUT_SECONDS, read_frame
+from webapp.wire import TutorialEvent
 
 MAX_WAITING_PROMPTS = 16
 
@@ -73,6 +74,6 @@ class TutorialSocket:
                 else:
                     await self._send({"type": "error", "message": errors.sentence(item.cause or item.state.value)})
 
-    async def _send(self, event: dict[str, str]) -> None:
+    async def _send(self, event: TutorialEvent) -> None:
         async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
             await self._websocket.send_text(json.dumps(event, ensure_ascii=False))

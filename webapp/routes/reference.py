@@ -41,11 +41,11 @@ _ADDRESSES = re.compile(r"`([A-Z]+) (/[^`?]*)(\?[^`]*)?`(?:, |: | )?")
 
 def markdown_table(routes: Iterable[BaseRoute]) -> str:
     """Give the table of docs/programs.md; a test holds the page to it."""
-    served = _with_endpoints(routes)
+    served = with_endpoints(routes)
     rows = ["| Address | Scope | What it does |", "| --- | --- | --- |"]
     for endpoint in FOR_PROGRAMS:
         named, said = described(endpoint)
-        scopes = {_scope(route) for route in served if route.endpoint is endpoint}
+        scopes = {scope_of(route) for route in served if route.endpoint is endpoint}
         shown = ", ".join(f"`{address}{query}`" for address, query in named)
         rows.append(f"| {shown} | {', '.join(f'`{scope}`' for scope in sorted(scopes))} | {said} |")
     return "\n".join(rows)
@@ -62,11 +62,11 @@ def described(endpoint: Callable[..., Any]) -> tuple[list[tuple[str, str]], str]
 
 def addresses(endpoint: Callable[..., Any], routes: Iterable[BaseRoute]) -> list[str]:
     """Give the addresses that the route table has for a route, as its docstring should name them."""
-    found = [route for route in _with_endpoints(routes) if route.endpoint is endpoint]
+    found = [route for route in with_endpoints(routes) if route.endpoint is endpoint]
     return [f"{_method(route)} {route.path.replace('{conversation_id}', '{id}')}" for route in found]
 
 
-def _with_endpoints(routes: Iterable[BaseRoute]) -> list[Route | WebSocketRoute]:
+def with_endpoints(routes: Iterable[BaseRoute]) -> list[Route | WebSocketRoute]:
     """Leave out what is mounted: programs have keys, and need no visits."""
     return [route for route in routes if isinstance(route, Route | WebSocketRoute)]
 
@@ -75,6 +75,6 @@ def _method(route: Route | WebSocketRoute) -> str:
     return "WS" if isinstance(route, WebSocketRoute) else min((route.methods or set()) - {"HEAD"})
 
 
-def _scope(route: Route | WebSocketRoute) -> str:
+def scope_of(route: Route | WebSocketRoute) -> str:
     """Give the scope that a key needs there; see `webapp.security`."""
     return "read" if _method(route) == "GET" else "ask"
