@@ -206,7 +206,8 @@ def _on_end(
 ) -> None:
     """Count a reply where there are limits, and tell of it; give its conversation a title where a list shows that."""
     if (embed := embeds.of(conversation.owner)) is not None:
-        quotas.count(embed, (reply.measures.prompt_tokens or 0) + (reply.measures.reply_tokens or 0))
+        tokens = (reply.measures.prompt_tokens or 0) + (reply.measures.reply_tokens or 0)
+        quotas.count(embed, conversation.owner, tokens)
         about = {"number": reply.number, "text": reply.text, "state": reply.state, "cause": reply.cause}
         webhooks.tell_soon(Event.REPLY_FINISHED, conversation, {"reply": about})
     elif titles is not None:

@@ -285,6 +285,10 @@ class KeyScope(StrEnum):
     READ = "read"
 
 
+KEY_READER = "key:"
+"""What the ids of readers begin with that are programs with keys."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProgramKey:
     """What is known of a program's key: all but the key itself, which the program alone has.
@@ -302,7 +306,7 @@ class ProgramKey:
     @property
     def reader(self) -> ReaderId:
         """Who the program is."""
-        return ReaderId(f"key:{self.id}")
+        return ReaderId(f"{KEY_READER}{self.id}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ class Limits(BaseModel):
     visitor_prompts_per_day: int = Field(100, ge=0)
     prompts_per_hour: int = Field(1_000, ge=0)
     prompts_per_day: int = Field(10_000, ge=0)
+    visitor_tokens_per_hour: int = Field(0, ge=0)
+    visitor_tokens_per_day: int = Field(0, ge=0)
     tokens_per_hour: int = Field(0, ge=0)
     tokens_per_day: int = Field(0, ge=0)
     visitor_running: int = Field(2, ge=0)

@@ -67,14 +67,14 @@ class Quotas:
         for limit, whose in ((limits.visitor_running, reader), (limits.running, embed.owner_prefix)):
             if limit and running(whose) + sum(each.startswith(whose) for each in self._beginning) >= limit:
                 raise errors.QuotaReached
-        for kind, windows in (("tokens", _tokens(embed)), ("prompts", _prompts(embed, reader))):
+        for kind, windows in (("tokens", _tokens(embed, reader)), ("prompts", _prompts(embed, reader))):
             for item, whose in windows:
                 if not self._windows.test(item, kind, whose):
                     raise errors.QuotaReached(self._minutes(item, kind, whose))
 
-    def count(self, embed: Embed, tokens: int) -> None:
+    def count(self, embed: Embed, reader: ReaderId, tokens: int) -> None:
         """Count what a reply took; it is written by then, so that the last one may go beyond the limit."""
-        for item, whose in _tokens(embed):
+        for item, whose in _tokens(embed, reader):
             self._windows.hit(item, "tokens", whose, cost=tokens)
 
     def _minutes(self, item: RateLimitItem, *whose: str) -> int:
@@ -90,8 +90,12 @@ def _prompts(embed: Embed, reader: ReaderId) -> Sequence[Window]:
     ]
 
 
-def _tokens(embed: Embed) -> Sequence[Window]:
-    return _windows(embed.limits.tokens_per_hour, embed.limits.tokens_per_day, embed.owner_prefix)
+def _tokens(embed: Embed, reader: ReaderId) -> Sequence[Window]:
+    limits = embed.limits
+    return [
+        *_windows(limits.visitor_tokens_per_hour, limits.visitor_tokens_per_day, reader),
+        *_windows(limits.tokens_per_hour, limits.tokens_per_day, embed.owner_prefix),
+    ]
 
 
 def _windows(per_hour: int, per_day: int, whose: str) -> list[Window]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,9 +14,9 @@ from webapp.assets import THEMES, Assets
 from webapp.assistants import Assistants
 from webapp.attachments import Attachments
 from webapp.branding import Brand
-from webapp.domain import ConversationId, ReaderId, RequestId
+from webapp.domain import KEY_READER, ConversationId, ReaderId, RequestId
 from webapp.embeds import Embed, Embeds
-from webapp.errors import NotSignedIn, VisitEnded
+from webapp.errors import NotSignedIn, StoreUnavailable, VisitEnded
 from webapp.exports import Exports
 from webapp.images import Images
 from webapp.imports import Imports
@@ -73,6 +73,13 @@ class Services:
             self.embeds.find(page.embed.name)
             if page.visit_ends_at is not None and datetime.now(UTC) >= page.visit_ends_at:
                 raise VisitEnded
+
+    async def require_reader(self, reader: ReaderId) -> None:
+        """Raise `ProgramKeyUnknown` if a program that follows a feed may do so no longer."""
+        if reader.startswith(KEY_READER):
+            # A database that fails is no reason to send somebody away who was let in.
+            with suppress(StoreUnavailable):
+                await self.keys.require(reader)
 
     @contextmanager
     def admitted(self, embed: Embed | None, owner: ReaderId, request_id: RequestId | None = None) -> Iterator[None]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.stores import Clock, query
-from webapp.domain import KeyScope
+from webapp.domain import KeyScope, ReaderId
 from webapp.errors import ProgramKeyUnknown
 from webapp.stores import KeyStore
 
@@ -112,3 +112,17 @@ async def test_its_use_is_noted_once_a_minute(keys: KeyStore, clock: Clock) -> N
     assert unused.last_used_at is None
     first = clock() - timedelta(seconds=90)
     assert noted == [first, first, first + timedelta(seconds=60), first + timedelta(seconds=60)]
+
+
+async def test_a_reader_is_let_go_on_as_long_as_the_key_works(keys: KeyStore, clock: Clock) -> None:
+    kept, short, gone = [
+        (await keys.find(await made(keys, name, days))).reader for name, days in (("a", None), ("b", 1), ("c", None))
+    ]
+    await keys.require(short)
+    await keys.revoke("c")
+    clock.advance(24 * 3600)
+
+    await keys.require(kept)
+    for reader in (short, gone, ReaderId("key:")):
+        with pytest.raises(ProgramKeyUnknown):
+            await keys.require(reader)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.clients import EVENTS, HTMX, LINES, ask, new_reader, socket
 from tests.commands import make_key, rill
@@ -157,6 +159,37 @@ async def test_a_revoked_key_opens_nothing_at_once(rill: RillServer, model: Scri
         "",
         "There is no key named short-lived; `rill key list` lists them.\n",
     )
+
+
+async def rest_of(feed: ClientConnection) -> None:
+    """Read until somebody closes it, which never is the one who reads."""
+    while True:
+        assert "Still here?" not in str(await feed.recv())
+
+
+async def test_feeds_that_are_open_end_once_their_key_is_revoked(
+    rill: RillServer, model: ScriptedUpstream, folder: Path
+) -> None:
+    key = await make_key(rill, folder, "short-lived")
+    async with program(rill, key) as robot:
+        path = (await ask(robot)).path
+        asked = len(model.exchanges)
+        async with (
+            socket(robot, f"{path}/stream", headers={"Authorization": f"Bearer {key}"}) as feed,
+            robot.stream("GET", f"{path}/stream") as events,
+        ):
+            await feed.recv()
+            await run(rill, folder, "revoke", "short-lived")
+            await feed.send('{"prompt": "Still here?"}')
+            refusal = str(await feed.recv())
+            async with asyncio.timeout(20):
+                with pytest.raises(ConnectionClosed):
+                    await rest_of(feed)
+                told = [line async for line in events.aiter_lines()]
+
+    assert "This key does not open anything here" in refusal
+    assert any(line.startswith("data:") for line in told)
+    assert len(model.exchanges) == asked
 
 
 async def test_a_list_shows_all_of_a_key_but_the_key(

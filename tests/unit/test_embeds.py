@@ -200,10 +200,18 @@ class TestQuotas:
     def test_tokens_count_once_they_are_written(self) -> None:
         quotas, one = Quotas(), embed(limits={"tokens_per_hour": 100})
         take(quotas, one, NOBODY, none_running)
-        quotas.count(one, 99)
+        quotas.count(one, NOBODY, 99)
         take(quotas, one, NOBODY, none_running)
-        quotas.count(one, 500)
+        quotas.count(one, NOBODY, 500)
 
+        with pytest.raises(errors.QuotaReached):
+            take(quotas, one, NOBODY, none_running)
+
+    def test_a_visitor_s_tokens_are_that_visitor_s_alone(self) -> None:
+        quotas, one = Quotas(), embed(limits={"visitor_tokens_per_day": 100})
+        quotas.count(one, NOBODY, 500)
+
+        take(quotas, one, ReaderId("embed:support:b"), none_running)
         with pytest.raises(errors.QuotaReached):
             take(quotas, one, NOBODY, none_running)
 

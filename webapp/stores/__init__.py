@@ -352,6 +352,9 @@ class KeyStore(Protocol):
     async def find(self, key: str) -> ProgramKey:
         """Tell whose key this is, and note that it was used. Raises `ProgramKeyUnknown`."""
 
+    async def require(self, reader: ReaderId) -> None:
+        """Raise `ProgramKeyUnknown` if the key of a reader that has one works no longer."""
+
 
 class Outbox(Protocol):
     """What is still to be told to other programs. All methods raise `StoreUnavailable` when the database fails."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, select, update
 
-from webapp.domain import KeyScope, ProgramKey
+from webapp.domain import KEY_READER, KeyScope, ProgramKey, ReaderId
 from webapp.errors import ProgramKeyUnknown, StoreUnavailable
 from webapp.stores.database import Database, insert_or, to_its_end
 from webapp.stores.tables import keys
@@ -69,6 +69,14 @@ class SqlKeys:
             with suppress(StoreUnavailable):
                 await self._note_use(row.id)
         return _as_key(row)
+
+    @to_its_end
+    async def require(self, reader: ReaderId) -> None:
+        id_, now = reader.removeprefix(KEY_READER), self.database.now()
+        works = (keys.c.id == id_) & (keys.c.expires_at.is_(None) | (keys.c.expires_at > now))
+        async with self.database.reading() as connection:
+            if (await connection.execute(select(keys.c.id).where(works))).one_or_none() is None:
+                raise ProgramKeyUnknown
 
     async def _note_use(self, id_: str) -> None:
         async with self.database.writing() as connection:

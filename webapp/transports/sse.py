@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from webapp import ids
 from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
-from webapp.errors import EmbedNotFound, VisitEnded
+from webapp.errors import EmbedNotFound, ProgramKeyUnknown, VisitEnded
 from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
 from webapp.insets import fitted
 from webapp.pages import Page
@@ -78,8 +78,10 @@ async def _feed_events(
     async with aclosing(items) as feed:
         async for item in feed:
             try:
+                if isinstance(item, Beat):
+                    await services.require_reader(reader)
                 events = _events(services, page, item)
-            except (VisitEnded, EmbedNotFound):
+            except (VisitEnded, EmbedNotFound, ProgramKeyUnknown):
                 return  # What asks again is told so.
             for event in events:
                 yield event

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from webapp import errors
 from webapp.deadlines import Deadline
 from webapp.domain import ReaderId
-from webapp.feeds import Item, Snapshot, follow
+from webapp.feeds import Beat, Item, Snapshot, follow
 from webapp.insets import fitted
 from webapp.languages import gettext as _
 from webapp.pages import Page, empty_composer
@@ -56,6 +56,8 @@ class PageSocket:
         items = follow(found.turns, self._reader, page.conversation_id, cursor=cursor, window=window(page))
         async with Deadline() as deadline, aclosing(items) as feed:
             async for item in feed:
+                if isinstance(item, Beat):
+                    await found.require_reader(self._reader)
                 await self._send_item(item, deadline)
                 del item  # It would stay until the next one, and readers wait for hours.
 
@@ -87,6 +89,7 @@ class PageSocket:
         if conversation_id is None:
             raise errors.BadRequest("A first message goes by POST.")
         self._services.require_visit(self._page)
+        await self._services.require_reader(self._reader)
         with self._services.admitted(self._page.embed, self._reader, sent.request_id):
             await self._services.turns.begin(
                 *(self._reader, conversation_id, sent.text, sent.request_id),
