@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fakes import ROOT
+from tests.fakes import ROOT, RillServer, until
 
 VENDOR = ROOT / "static" / "vendor"
 HTMX = (VENDOR / "htmx.min.js").read_text()
@@ -56,3 +58,43 @@ def older_htmx() -> str:
     if hashlib.sha256(script).hexdigest() != HTMX_2_SHA256:
         raise ValueError("this is not htmx 2.0.6")
     return script.decode()
+
+
+@dataclass
+class App:
+    """An app that runs, and what it has printed."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    output: str
+
+
+@asynccontextmanager
+async def running(name: str, folder: Path, *options: str, **environ: str) -> AsyncIterator[App]:
+    """Run an app with uvicorn, and end it as a terminal does."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "uvicorn", f"{name}:app", "--port", "0", *options),
+        cwd=folder,
+        env={**RillServer(folder, {}).environ, **environ, "PYTHONPATH": f"{ROOT}:{folder}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    app = App("", process, "")
+
+    async def read() -> None:
+        if process.stdout is not None:
+            async for line in process.stdout:
+                app.output += line.decode()
+
+    reading = asyncio.create_task(read())
+    try:
+        await until(lambda: "running on" in app.output or process.returncode is not None, "the app to start", 60)
+        found = re.search(r"running on (http://\S+)", app.output)
+        assert found is not None, app.output
+        app.url = found[1]
+        yield app
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.wait(), 30)
+        await reading

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -18,17 +12,8 @@ from playwright.async_api import expect
 from tests.browser.chat import ask, has_ended, is_connected, sees
 from tests.browser.conftest import NewPage
 from tests.clients import LINES
-from tests.fakes import ROOT, RillServer, ScriptedUpstream, rill_server, until
-
-
-@dataclass
-class App:
-    """An app that runs, and what it has printed."""
-
-    url: str
-    process: asyncio.subprocess.Process
-    output: str
-
+from tests.embed.hosts import running
+from tests.fakes import ScriptedUpstream, rill_server
 
 SLOW = """
 import asyncio
@@ -43,38 +28,6 @@ async def reply(messages):
 
 app = Starlette(routes=[Mount("/assistant", create_app(reply))])
 """
-
-
-@asynccontextmanager
-async def running(name: str, folder: Path, *options: str) -> AsyncIterator[App]:
-    """Run an app with uvicorn, and end it as a terminal does."""
-    environ = RillServer(folder, {}).environ
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", f"{name}:app", "--port", "0", *options),
-        cwd=folder,
-        env={**environ, "PYTHONPATH": f"{ROOT}:{folder}"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    app = App("", process, "")
-
-    async def read() -> None:
-        if process.stdout is not None:
-            async for line in process.stdout:
-                app.output += line.decode()
-
-    reading = asyncio.create_task(read())
-    try:
-        await until(lambda: "running on" in app.output or process.returncode is not None, "the app to start", 60)
-        found = re.search(r"running on (http://\S+)", app.output)
-        assert found is not None, app.output
-        app.url = found[1]
-        yield app
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), 30)
-        await reading
 
 
 @pytest.mark.parametrize("name", ["examples.fastapi_app", "examples.django_app"])
