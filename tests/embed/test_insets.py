@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, Request, expect
 
 from tests.browser.conftest import NewPage
+from tests.browser.test_everyone import Judge
 from tests.clients import Gated
 from tests.embed.conftest import Host
 from tests.embed.hosts import EXTENSIONS, VENDOR, older_htmx, page
@@ -264,6 +265,26 @@ async def test_no_style_goes_out(new_page: NewPage, host: Host, upstream: Script
 
     after = await shown.locator("#theirs").evaluate(STYLES_OF_ALL)
     assert differences(before, after) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_in_it(new_page: NewPage, host: Host, upstream: ScriptedUpstream, scheme: str) -> None:
+    upstream.script = lambda exchange: exchange.reply(REPLY)
+    (host.folder / "htmx.js").write_text(EXTENSIONS)
+    shown = await new_page()
+    head = f"<title>Shop</title>{HEAD}<style>html {{ color-scheme: {scheme}; background: canvas }}</style>"
+    body = f"<main><h1>Shop</h1>{line(host.embed_url)}</main>"
+    await shown.goto(host.has("plain.html", f'<!doctype html><html lang="en">{head}<body>{body}</body></html>'))
+    judge = Judge(shown)
+    await expect(shown.locator("#rill-prompt")).to_be_visible()
+    await judge.look("new")
+    await asks(shown, "Show me")
+    await has_ended(shown)
+    await judge.look("answered")
+    await shown.locator(".reply summary").last.click()
+    await judge.look("with its menu open")
+
+    assert judge.found == []
 
 
 async def test_it_is_as_dark_as_the_page(new_page: NewPage, host: Host) -> None:
