@@ -130,6 +130,34 @@ async def test_one_line_brings_a_chat_that_streams(new_page: NewPage, host: Host
     assert await html_of(shown.locator("body > :not(div)")) == theirs
 
 
+async def test_what_the_page_s_own_elements_inherit_is_not_for_the_chat(
+    new_page: NewPage, host: Host, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = lambda exchange: exchange.reply("Yes.")
+    (host.folder / "htmx.js").write_text(EXTENSIONS)
+    theirs = """hx-boost:inherited=true hx-headers:inherited='{"X-Token": "secret"}' hx-vals:inherited='{"own": "1"}'
+        hx-confirm:inherited="Really?" hx-select:inherited=".none" hx-include:inherited="[name=own]" """
+    head = HEAD.replace('"mode"', '"transitions": true, "mode"')
+    # The line itself is the page's own, and inherits what the page says.
+    loads = line(host.embed_url).replace("<div ", "<div hx-confirm='' hx-select='' ")
+    body = f"<input name=own value=2><div {theirs}>{loads}</div>"
+    shown = await new_page()
+    requests: list[Request] = []
+    shown.on("request", lambda request: requests.append(request))
+    address = host.has("inherit.html", f"<!doctype html><title>Shop</title>{head}{body}")
+    await shown.goto(address)
+    await asks(shown, "Hi")
+    await is_answered(shown, "Yes.")
+    await shown.get_by_role("link", name="New").click()
+    await expect(shown.locator("article.message")).to_have_count(0)
+
+    assert shown.url == address
+    own = [request for request in requests if "/i/" in request.url]
+    assert len(own) >= 2
+    assert [request.url for request in own if "x-token" in await request.all_headers()] == []
+    assert [request.post_data for request in own if "own" in (request.post_data or "")] == []
+
+
 async def test_all_that_can_be_done_is_done_within_the_page(
     new_page: NewPage, host: Host, upstream: ScriptedUpstream
 ) -> None:

@@ -118,8 +118,8 @@ async def test_the_composer_offers_an_earlier_prompt_for_editing_without_scripts
 ) -> None:
     path = await a_conversation(reader, upstream, ("One <&>", "First"), ("Two", "Second"))
     page = await loaded(reader, path)
-    (link, *_) = page.document.select("article.prompt .actions a")
-    form = await loaded(reader, f"{path}{str(link.attrs['href']).partition('#')[0]}")
+    (button, *_) = page.document.select("article.prompt .actions button[name=edit]")
+    form = await loaded(reader, f"{path}?edit={button.attrs['value']}")
     (field,) = form.document.select("#rill-prompt")
     assert field.text == "One <&>"
     hidden = form.document.select("#rill-draft input")
