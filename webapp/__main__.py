@@ -1,6 +1,6 @@
 """`python -m webapp` is `rill`.
 
-`rill ask` runs alone: loading all that a server needs takes ten times as long as the rest of it, before a word is said.
+Commands that need no server run alone: loading all of one takes longer than what they do.
 """
 
 from __future__ import annotations
@@ -9,11 +9,23 @@ import sys
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["ask"]:
-        from webapp.ask_command import main as run
-    else:
-        from webapp.cli import main as run
-    run()
+    match sys.argv[1:2]:
+        case ["ask"]:
+            from webapp.ask_command import main as ask
+
+            ask()
+        case ["embed"]:
+            from webapp.embed_commands import embed
+
+            embed(prog_name="rill embed", args=sys.argv[2:])
+        case ["key"]:
+            from webapp.key_commands import key
+
+            key(prog_name="rill key", args=sys.argv[2:])
+        case _:
+            from webapp.cli import main as rill
+
+            rill()
 
 
 if __name__ == "__main__":

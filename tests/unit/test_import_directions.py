@@ -94,7 +94,7 @@ BESIDE: dict[str, set[str]] = {
     "ask_command": {"asking"},
     "cli": {"app", "ask_command", "embed_commands", "key_commands", "model_choice", "server", "terminal"},
     "testing": {"app", "server"},
-    "__main__": {"ask_command", "cli"},
+    "__main__": {"ask_command", "cli", "embed_commands", "key_commands"},
     "__init__": {"app", "hosting"},
 }
 
