@@ -15,7 +15,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.clients import LINES, Gated, ask, asking, new_reader, socket
+from tests.clients import HTMX, LINES, Gated, ask, asking, new_reader, socket
 from tests.dom import Dom
 from tests.fakes import ROOT, RillServer, ScriptedUpstream, rill_server
 from webapp.embeds import Embed, Embeds
@@ -85,6 +85,29 @@ async def test_a_visitor_talks_without_a_cookie(embedding: RillServer, upstream:
     assert not dom.select("nav.side, #model, .picker, link[rel=manifest]")
     body = upstream.exchanges[-1].body
     assert (body["model"], body["messages"][0]["content"]) == ("big", "You work for a shop.")
+
+
+async def test_nothing_says_which_model_answers(embedding: RillServer, upstream: ScriptedUpstream) -> None:
+    async with new_reader(embedding) as visitor, new_reader(embedding) as own:
+        visit = await begin(visitor)
+        frames = []
+        gated = Gated(upstream, "Yes")
+        path = (await visitor.post(f"{visit}/messages", data={"prompt": "Hi"}, headers=HTMX)).headers["hx-redirect"]
+        async with socket(visitor, f"{path}/stream?page=p&since=0&switches=0") as feed:
+            gated.let_all()
+            while 'data-state="finished"' not in (frame := str(await feed.recv())):
+                frames.append(frame)
+            frames.append(frame)
+        upstream.script = lambda exchange: exchange.reply("Again")
+        streamed = await visitor.post(f"{path}/messages", data={"prompt": "Hi"}, headers=HTML, follow_redirects=True)
+        pages = [(await visitor.get(path, headers=HTML)).text, streamed.text]
+        usual = (await own.get((await ask(own, "Hi")).path)).text
+
+    assert 'class="took"' in usual
+    assert 'name="reply-by"' in usual
+    for html in ("".join(frames), *pages):
+        assert 'data-state="finished"' in html
+        assert not re.search(r'class="took"|name="reply-by"|\bbig\b|\bsmall\b', html)
 
 
 async def test_every_address_in_its_pages_is_below_the_visit(embedding: RillServer) -> None:

@@ -10,6 +10,7 @@ from starlette.responses import StreamingResponse
 
 from webapp.domain import ConversationId, ReaderId
 from webapp.feeds import TextPiece, follow_reply, snapshot
+from webapp.insets import fitted
 from webapp.pages import Page
 from webapp.rendering import SPLIT
 from webapp.replies import steps
@@ -50,4 +51,4 @@ async def _pieces(services: Services, reader: ReaderId, page: Page, number: int)
 async def _page(services: Services, reader: ReaderId, page: Page, conversation_id: ConversationId, number: int) -> str:
     now = await snapshot(services.turns, reader, conversation_id)
     listing = await services.lists.listing(reader)
-    return render_page(services, page, listing, now, streamed=number)
+    return fitted(page, render_page(services, page, listing, now, streamed=number))
