@@ -1,6 +1,7 @@
 """What programs send and get, as types: the transports make these, and the machine-readable reference shows them.
 
-Field names are those on the wire; a docstring is what the reference says of a shape.
+Field names are those on the wire; a docstring is what the reference says of a shape. `__all__` has the shapes that it
+shows by their names; the others are queries, which it shows field by field.
 """
 
 from __future__ import annotations
@@ -12,10 +13,14 @@ from typing_extensions import TypedDict
 __all__ = [
     "Attached",
     "AttachedFile",
+    "BegunVisit",
     "Chunk",
     "Done",
     "Dropped",
     "Event",
+    "Exported",
+    "ExportedFile",
+    "ExportedMessage",
     "Failure",
     "FirstPrompt",
     "Health",
@@ -101,7 +106,7 @@ class FirstPrompt(Prompt, total=False):
 
 
 Retry = TypedDict("Retry", {"reply": int, "reply-by": str}, total=False)
-"""The number of a reply, or that with the model that is to answer instead."""
+Retry.__doc__ = "The number of a reply, or that with the model that is to answer instead."
 
 
 class ReplyNumber(TypedDict):
@@ -117,11 +122,15 @@ class MessageNumber(TypedDict):
 
 
 class Rating(TypedDict, total=False):
-    """The number of a reply, under what is thought of it."""
+    """The number of a reply, under what is thought of it; `comment-{number}` may say why."""
 
     good: int
     bad: int
     unrate: int
+
+
+COMMENT = "^comment-[0-9]+$"
+"""The names of further fields of a `Rating`."""
 
 
 class Dropped(TypedDict):
@@ -141,6 +150,44 @@ class ListChange(TypedDict, total=False):
     unarchive: str
     delete: str
     restore: str
+
+
+class PromptQuery(TypedDict, total=False):
+    """With it the reply comes as NDJSON, whatever is accepted."""
+
+    format: Literal["json"]
+
+
+class ConversationQuery(TypedDict, total=False):
+    """The number of a message, to have its text alone, or the id of an attachment, to have that."""
+
+    raw: int
+    attachment: str
+
+
+class SearchQuery(TypedDict, total=False):
+    """What to search for."""
+
+    q: str
+
+
+class VisitQuery(TypedDict, total=False):
+    """A site's word of who its visitor is, or the token of a visit to go on with."""
+
+    visitor: str
+    visit: str
+
+
+ExportQuery = TypedDict("ExportQuery", {"as": Literal["markdown", "html", "json"]})
+"""The form that a conversation is wanted in."""
+
+
+class BegunVisit(TypedDict):
+    """A visit of an embed: its token, the address of its chat, and when it ends (ISO 8601)."""
+
+    visit: str
+    url: str
+    ends_at: str
 
 
 class Health(TypedDict):
@@ -177,3 +224,45 @@ class Imported(TypedDict):
     """How many conversations came in."""
 
     imported: int
+
+
+class ExportedFile(TypedDict):
+    """What was attached to a message, without its content; its size is in bytes."""
+
+    name: str
+    kind: str
+    size: int
+
+
+class ExportedMessage(TypedDict, total=False):
+    """A prompt, which may have attachments; or a reply, with its end."""
+
+    number: Required[int]
+    parent: Required[int | None]
+    role: Required[Literal["user", "assistant"]]
+    text: Required[str]
+    created_at: Required[str]
+    attachments: list[ExportedFile]
+    state: str
+    cause: str
+    model: str
+    reasoning: str
+    rating: int
+    comment: str
+
+
+class Exported(TypedDict):
+    """A conversation with the messages of all its branches; `head` ends the showing one."""
+
+    format: str
+    version: int
+    id: str
+    title: str
+    updated_at: str
+    system_prompt: str
+    assistant: str | None
+    model: str | None
+    temperature: float | None
+    max_tokens: int | None
+    head: int | None
+    messages: list[ExportedMessage]

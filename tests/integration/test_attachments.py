@@ -70,6 +70,24 @@ def last(upstream: ScriptedUpstream) -> Any:
     return upstream.exchanges[-1].body["messages"][-1]["content"]
 
 
+@pytest.mark.parametrize("is_multipart", [False, True])
+async def test_a_form_can_have_several(
+    reader: httpx.AsyncClient, upstream: ScriptedUpstream, is_multipart: bool
+) -> None:
+    ids = await attach(reader, ("one.txt", b"1"), ("two.txt", b"2"))
+    files = [("file", ("three.txt", b"3"))] if is_multipart else []
+
+    form = {"prompt": "Read", "attachments": ids}
+    answer = await reader.post("/messages", data=form, files=files, headers=LINES)
+
+    assert answer.status_code == 200
+    assert [name for name in ("one.txt", "two.txt", "three.txt") if name in str(last(upstream))] == [
+        "one.txt",
+        "two.txt",
+        *(["three.txt"] if is_multipart else []),
+    ]
+
+
 async def test_text_and_pdfs_stand_before_the_prompt(reader: httpx.AsyncClient, upstream: ScriptedUpstream) -> None:
     ids = await attach(reader, ("src/main.py", CODE), ("C:\\x\\paper.pdf", pdf("Rivers flow", "to the sea")))
 

@@ -12,6 +12,7 @@ from webapp.insets import fitted
 from webapp.pages import Page
 from webapp.security import DEFAULT_HEADERS
 from webapp.services import SCRIPTS_COOKIE, asking_page, services
+from webapp.wire import Failure
 
 log = structlog.get_logger()
 
@@ -106,5 +107,6 @@ async def failed(request: Request, error: Exception) -> Response:
         body = f'<hx-partial id="{ids.NOTICE}" hx-swap="textContent">{escape(sentence)}</hx-partial>'
         return HTMLResponse(body, 500, headers=DEFAULT_HEADERS)
     if is_program(request):
-        return JSONResponse({"type": "error", "cause": "internal", "message": sentence}, 500, headers=DEFAULT_HEADERS)
+        told = Failure(type="error", cause="internal", message=sentence)
+        return JSONResponse(told, 500, headers=DEFAULT_HEADERS)
     return HTMLResponse(f"<!doctype html><title>Rill</title><p>{escape(sentence)}", 500, headers=DEFAULT_HEADERS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -21,6 +21,7 @@ MAX_FORM_FIELDS = 32
 BYTES_PER_CHAR = 12
 """A character of four bytes takes twelve in a form, each byte as `%XX`."""
 OTHER_FIELDS_BYTES = 8_192
+LISTS = {"attachments"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ async def _read(request: Request, max_files: int) -> tuple[Mapping[str, object],
         raise errors.BadRequest(_("This form is not in UTF-8."))
     # A browser sends a field for files that nobody chose, too: without a name.
     async with bounded.form(max_files=max_files or 1, max_fields=MAX_FORM_FIELDS, max_part_size=limit_bytes) as form:
-        fields = {name: value for name, value in form.items() if not isinstance(value, UploadFile)}
+        fields = _fields((name, value) for name, value in form.multi_items() if isinstance(value, str))
         files = [file for file in form.getlist("file") if isinstance(file, UploadFile) and file.filename]
         if len(files) > max_files:
             raise errors.BadRequest(_("Files cannot be sent here."))
@@ -101,9 +102,16 @@ async def _form(request: Request) -> dict[str, object]:
     """Read a form as a browser or a program sends it; programs leave characters as they are (`curl -d prompt=é`)."""
     body = (await request.body()).decode("utf-8", "replace")
     try:
-        return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
+        return _fields(parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS))
     except ValueError:
         raise errors.BadRequest from None
+
+
+def _fields(sent: Iterable[tuple[str, str]]) -> dict[str, object]:
+    """Give the fields of a form: the last of each name, but all of those that JSON has a list of."""
+    pairs = list(sent)
+    lists = {each: [value for name, value in pairs if name == each] for each in LISTS}
+    return {**dict(pairs), **{name: values for name, values in lists.items() if values}}
 
 
 async def _json_object(request: Request) -> dict[str, object]:

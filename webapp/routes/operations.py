@@ -14,12 +14,14 @@ from webapp.assets import Assets
 from webapp.branding import LIGHT_PAPERS
 from webapp.domain import Message, Role, TurnState
 from webapp.negotiation import LANGUAGE_COOKIE, read_language
+from webapp.providers import Provider
 from webapp.routes import answers
 from webapp.routes.bodies import read_fields, shown_conversation
 from webapp.security import COOKIE_SECONDS
 from webapp.services import THEME_COOKIE, asking_page, new_page, read_theme, reader, services
+from webapp.stores import Store
 from webapp.transports.tutorial import TutorialSocket
-from webapp.wire import Health
+from webapp.wire import Health, Readiness
 
 FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -32,18 +34,20 @@ async def healthz(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """`GET /readyz`: the store and the model's endpoint answer, and the server goes on; 503 names what does not."""
     found = services(request)
-    states = {}
-    for name, part in (("store", found.store), ("model", found.provider)):
-        try:
-            await part.check()
-        except errors.RillError as error:
-            states[name] = error.cause
-        else:
-            states[name] = "ready"
+    told = Readiness(status="ready", store=await _state(found.store), model=await _state(found.provider))
     if found.turns.is_ending:
-        states["server"] = errors.ServerEnding.cause
-    is_ready = set(states.values()) == {"ready"}
-    return JSONResponse({"status": "ready" if is_ready else "not ready", **states}, 200 if is_ready else 503)
+        told["server"] = errors.ServerEnding.cause
+    if set(told.values()) == {"ready"}:
+        return JSONResponse(told)
+    return JSONResponse({**told, "status": "not ready"}, 503)
+
+
+async def _state(part: Store | Provider) -> str:
+    try:
+        await part.check()
+    except errors.RillError as error:
+        return error.cause
+    return "ready"
 
 
 async def model(request: Request) -> Response:

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from webapp.routes import attachments, conversations, exports, lists, messages, operations, turns
+from webapp.routes import attachments, conversations, embeds, exports, lists, messages, operations, turns
 
 FOR_PROGRAMS: tuple[Callable[..., Any], ...] = (
     messages.create_first,
@@ -30,6 +30,7 @@ FOR_PROGRAMS: tuple[Callable[..., Any], ...] = (
     exports.conversation,
     exports.everything,
     exports.bring,
+    embeds.begin,
     operations.tutorial,
     operations.healthz,
     operations.readyz,
@@ -63,7 +64,7 @@ def described(endpoint: Callable[..., Any]) -> tuple[list[tuple[str, str]], str]
 def addresses(endpoint: Callable[..., Any], routes: Iterable[BaseRoute]) -> list[str]:
     """Give the addresses that the route table has for a route, as its docstring should name them."""
     found = [route for route in with_endpoints(routes) if route.endpoint is endpoint]
-    return [f"{_method(route)} {route.path.replace('{conversation_id}', '{id}')}" for route in found]
+    return [f"{method_of(route)} {route.path.replace('{conversation_id}', '{id}')}" for route in found]
 
 
 def with_endpoints(routes: Iterable[BaseRoute]) -> list[Route | WebSocketRoute]:
@@ -71,10 +72,17 @@ def with_endpoints(routes: Iterable[BaseRoute]) -> list[Route | WebSocketRoute]:
     return [route for route in routes if isinstance(route, Route | WebSocketRoute)]
 
 
-def _method(route: Route | WebSocketRoute) -> str:
+def method_of(route: Route | WebSocketRoute) -> str:
+    """Give the one method of a route."""
     return "WS" if isinstance(route, WebSocketRoute) else min((route.methods or set()) - {"HEAD"})
 
 
 def scope_of(route: Route | WebSocketRoute) -> str:
     """Give the scope that a key needs there; see `webapp.security`."""
-    return "read" if _method(route) == "GET" else "ask"
+    return "read" if method_of(route) == "GET" else "ask"
+
+
+def name_of(route: Route | WebSocketRoute) -> str:
+    """Give a name that no other route has."""
+    module, place = route.endpoint.__module__.rpartition(".")[2], "conversation_id" in route.path
+    return f"{module}_{route.endpoint.__name__}_{method_of(route).lower()}{'_in_conversation' if place else ''}"
