@@ -20,17 +20,42 @@ DARK = "(prefers-color-scheme: dark)"
 FIRST, TOKENS, WALL = "first", "tokens", "wall"
 LAYERS = (FIRST, TOKENS, "components", "layout", "base", "reset", WALL)
 """In the reverse of the order in which our own pages have them: of what is important, the earliest layer wins."""
-_ELEMENTS = ":is(.rill, .rill :not(svg *))"
-_INHERITED = ("color", "fill", "stroke", "stroke-width", "stroke-linecap", "stroke-linejoin", "visibility")
-_PARTS = ("", "::before", "::after", "::placeholder", "::marker")
-_WALL = [
-    f"{', '.join(_ELEMENTS + part for part in _PARTS)} {{ all: revert !important }}",
-    # Shapes are attributes, and those are styles of the lowest kind: they would be taken back, too.
-    f".rill svg * {{ {'; '.join(f'{name}: inherit !important' for name in _INHERITED)}; opacity: 1 !important; "
-    "filter: none !important; transform: none !important; animation: none !important }",
-]
+_SHAPED = "svg *, mspace, mpadded"
+"""What has its shape or size by attributes, which are styles of the lowest kind: `all: revert` takes them back, too."""
+_ALL = ":is(.rill, .rill *)"
+_PARTS = ("::before", "::after", "::placeholder", "::marker", "::file-selector-button")
+"""Not others: in Chromium 156 a closed `::details-content` shows when it is reverted, a `::-webkit-scrollbar` does not
+any more, and `::selection` inherits the page's own. `::first-letter` would be a box in each paragraph."""
+_REVERTED = (
+    "animation background border box-shadow color cursor display fill filter float font letter-spacing margin "
+    "max-height max-width min-height min-width opacity outline padding position rotate scale stroke stroke-linecap "
+    "stroke-linejoin stroke-width text-shadow text-transform transform transition translate visibility word-spacing "
+    "zoom"
+)
+_SPOKEN = "@supports selector(:dir(ltr))"
+_WALL = {
+    # In rules of their own: a browser that does not know a part drops the whole rule.
+    f":is(.rill, .rill :not({_SHAPED}))": "all: revert",
+    **{_ALL + part: "all: revert" for part in _PARTS},
+    f".rill :is({_SHAPED})": _REVERTED.replace(" ", ": revert; ") + ": revert",
+    # What inherits begins anew here, but for the scheme: in a dark page the chat is dark.
+    ".rill.rill": "all: initial; color-scheme: inherit",
+    # Formulas have styles by attributes, too.
+    ".rill [mathvariant]": "text-transform: none",
+    '.rill [displaystyle="true"]': "math-style: normal",
+    '.rill [displaystyle="false"]': "math-style: compact",
+    **{f'.rill [scriptlevel="{depth}"]': f"font-size: math; math-depth: {depth}" for depth in range(3)},
+}
+_DIRECTIONS = {
+    # `all` leaves these two alone.
+    **{_ALL + part: "direction: revert; unicode-bidi: revert" for part in ("", *_PARTS)},
+    **{f".rill:dir({way}), .rill :is([dir], bdi):dir({way})": f"direction: {way}" for way in ("ltr", "rtl")},
+    ".rill, .rill :is([dir], bdi)": "unicode-bidi: isolate",
+    ".rill textarea[dir]": "unicode-bidi: plaintext",
+}
 _ROOT = re.compile(r"(?::root|html|body|\.rill|\.embedded)(?![\w-])")
 _MAIN = re.compile(r"(?<![\w.#-])main(?![\w-])")
+_OWN = re.compile(r"(?<![\w-])--(?!rill-)(?=\w)")
 _REM = re.compile(r"(?<![\w.])(\d*\.?\d+)rem\b")
 
 
@@ -88,16 +113,22 @@ class _Sheet:
         for name, value, is_important in declared:
             if name.startswith("--"):
                 (self.dark if is_dark else self.light)[name] = value
-            elif name != "color-scheme" or value == "inherit":
+            elif name != "color-scheme":
                 yield name, value, is_important
 
     def text(self) -> str:
         order = ", ".join(f"rill.{layer}" for layer in LAYERS)
         schemes = {name: f"light-dark({self.light[name]}, {dark})" for name, dark in self.dark.items()}
         tokens = [_properties(self.light), f"{KNOWS_SCHEMES} {{ {_properties(schemes)} }}", *self.layers[TOKENS]]
-        layers = {**self.layers, TOKENS: tokens, WALL: _WALL}
+        wall = [*_important(_WALL), f"{_SPOKEN} {{\n{chr(10).join(_important(_DIRECTIONS))}\n}}"]
+        layers = {**self.layers, TOKENS: tokens, WALL: wall}
         blocks = [f"@layer rill.{layer} {{\n{chr(10).join(rules)}\n}}" for layer, rules in layers.items()]
         return "\n".join([f"@layer {order};", *blocks, *self.keyframes])
+
+
+def _important(rules: Mapping[str, str]) -> Iterator[str]:
+    for selector, declared in rules.items():
+        yield f"{selector} {{ {declared.replace(';', ' !important;')} !important }}"
 
 
 def _properties(values: Mapping[str, str]) -> str:
@@ -134,10 +165,10 @@ def _declarations(content: Sequence[Any]) -> Iterator[tuple[str, str, bool]]:
     for each in tinycss2.parse_blocks_contents(content, skip_comments=True, skip_whitespace=True):
         if each.type != "declaration":
             raise ValueError(f"{each.type} in line {each.source_line} is no declaration")
-        value = _REM.sub(_in_pixels, tinycss2.serialize(each.value).strip())
+        value = _OWN.sub("--rill-", _REM.sub(_in_pixels, tinycss2.serialize(each.value).strip()))
         if each.lower_name in {"animation", "animation-name"} and value != "none":
             value = ", ".join(f"rill-{part.strip()}" for part in value.split(","))
-        yield each.name, value, each.important
+        yield _OWN.sub("--rill-", each.name), value, each.important
 
 
 def _in_pixels(found: re.Match[str]) -> str:
