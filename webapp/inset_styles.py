@@ -113,7 +113,7 @@ class _Sheet:
         for name, value, is_important in declared:
             if name.startswith("--"):
                 (self.dark if is_dark else self.light)[name] = value
-            elif name != "color-scheme":
+            elif (name, value) != ("color-scheme", "light dark"):
                 yield name, value, is_important
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""The style sheet of insets, measured: as in a frame of ours, whatever the page says."""
+"""The style sheet of insets, measured: as in a frame of ours, whatever the page says, on the screen and on paper."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.async_api import Frame, Locator, Page, expect
 from tests.browser.conftest import NewPage
 from tests.embed.conftest import Host
 from tests.embed.hosts import EXTENSIONS
-from tests.embed.test_insets import HEAD, has_ended, line
+from tests.embed.test_insets import HEAD, asks, has_ended, line
 from tests.fakes import ScriptedUpstream
 
 REPLY = r"""# A heading
@@ -158,3 +158,35 @@ async def test_each_text_has_its_own_direction_in_a_page_that_has_one_for_all(
     await expect(shown.locator(".prompt .text")).to_have_css("direction", "rtl")
     await expect(shown.locator(".reply .text")).to_have_css("direction", "ltr")
     await expect(shown.locator("#rill")).to_have_css("direction", "ltr")
+
+
+async def test_all_of_it_is_printed_on_white_paper(new_page: NewPage, host: Host, upstream: ScriptedUpstream) -> None:
+    upstream.script = lambda exchange: exchange.reply("A paragraph.\n\n" * 60)
+    shown = await inset(new_page, host, head="<style>:root { color-scheme: dark }</style>")
+    await asks(shown, "Much")
+    await has_ended(shown)
+    root = shown.locator("#rill")
+    await expect(root).to_have_css("background-color", "rgb(21, 25, 26)")
+    await expect(root).to_have_css("height", "608px")
+    await shown.emulate_media(media="print")
+
+    await expect(root).to_have_css("background-color", "rgb(251, 251, 249)")
+    assert await root.evaluate("root => root.clientHeight") > 2000
+    assert await shown.locator(".scroller").evaluate("scroller => scroller.scrollHeight - scroller.clientHeight") <= 0
+
+
+async def test_it_fits_a_narrow_page_and_a_low_window(
+    new_page: NewPage, host: Host, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = lambda exchange: exchange.reply(REPLY)
+    shown = await inset(new_page, host)
+    await converses(shown)
+    await shown.locator("#rill-prompt").fill("Line\n" * 20)
+    ends = "chat => [chat, chat.querySelector('.bottom')].map(each => each.getBoundingClientRect().bottom)"
+    for width, height in [(320, 700), (700, 300)]:
+        await shown.set_viewport_size({"width": width, "height": height})
+        end, of_composer = await shown.locator("#rill").evaluate(ends)
+
+        assert of_composer <= end
+        assert await shown.evaluate("document.documentElement.scrollWidth") <= width
+        assert await shown.locator(".scroller").evaluate("scroller => scroller.clientHeight") > 50
