@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -190,6 +191,21 @@ async def test_feeds_that_are_open_end_once_their_key_is_revoked(
     assert "This key does not open anything here" in refusal
     assert any(line.startswith("data:") for line in told)
     assert len(model.exchanges) == asked
+
+
+async def test_the_tutorials_socket_takes_no_prompt_of_a_revoked_key(
+    rill: RillServer, model: ScriptedUpstream, folder: Path
+) -> None:
+    key = await make_key(rill, folder, "short-lived")
+    async with (
+        program(rill, key) as robot,
+        socket(robot, "/chat", headers={"Authorization": f"Bearer {key}"}) as chat,
+    ):
+        await run(rill, folder, "revoke", "short-lived")
+        await chat.send('{"prompt": "Still here?"}')
+
+        assert json.loads(await chat.recv()) == {"type": "error", "message": UNKNOWN["message"]}
+    assert model.exchanges == []
 
 
 async def test_a_list_shows_all_of_a_key_but_the_key(

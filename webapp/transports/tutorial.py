@@ -60,6 +60,7 @@ class TutorialSocket:
 
     async def _answer(self, frame: str | None) -> None:
         sent = read_prompt(read_frame(frame))
+        await self._services.require_reader(self._reader)
         # Chunks are passed on as they come, as these clients expect it; see `webapp.pace` for a busy process.
         begun = await self._services.turns.begin(
             self._reader, self._conversation_id, sent.text, sent.request_id, flush_seconds=0.0
