@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from jinja2 import BaseLoader, DictLoader, PrefixLoader
 
@@ -23,9 +22,9 @@ def host_templates(path: str) -> BaseLoader:
 
 @cache
 def _rendered(name: str, path: str) -> str:
-    return Renderer(TEMPLATES).render(f"host/{name}.html", base=path.rstrip("/"), assets=_assets(STATIC))
+    return Renderer(TEMPLATES).render(f"host/{name}.html", base=path.rstrip("/"), assets=_assets())
 
 
 @cache
-def _assets(folder: Path) -> Assets:
-    return Assets(folder)
+def _assets() -> Assets:
+    return Assets(STATIC)

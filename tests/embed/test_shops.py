@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from playwright.async_api import expect
@@ -13,23 +15,25 @@ from tests.fakes import ScriptedUpstream, rill_server
 SECRET = "k" * 40
 
 
-def embed(origin: str, folder: Path) -> None:
-    text = f'[support]\norigins = ["{origin}"]\nsecret = "{SECRET}"\ntitle = "Support"\n'
-    (folder / "embeds.toml").write_text(text)
+@asynccontextmanager
+async def shop(name: str, folder: Path, upstream: ScriptedUpstream) -> AsyncIterator[str]:
+    """Run a chat, and an example that has it in its pages; give the example's origin, which is another site."""
+    file = folder / "embeds.toml"
+    settings = {"OPENAI_BASE_URL": upstream.base_url, "RILL_EMBEDS": str(file)}
+    async with (
+        rill_server(folder, OPENAI_API_KEY="k", **settings) as chat,
+        running(name, folder, CHAT_URL=chat.url, CHAT_SECRET=SECRET) as site,
+    ):
+        origin = site.url.replace("127.0.0.1", "localhost")
+        file.write_text(f'[support]\norigins = ["{origin}"]\nsecret = "{SECRET}"\ntitle = "Support"\n')
+        yield origin
 
 
 async def test_a_shop_in_fastapi_says_who_its_customer_is(
     new_page: NewPage, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     upstream.script = lambda exchange: exchange.reply("On its way.")
-    embed("https://nowhere.example", tmp_path)
-    settings = {"OPENAI_BASE_URL": upstream.base_url, "RILL_EMBEDS": str(tmp_path / "embeds.toml")}
-    async with (
-        rill_server(tmp_path, OPENAI_API_KEY="k", **settings) as chat,
-        running("examples.shop_fastapi", tmp_path, CHAT_URL=chat.url, CHAT_SECRET=SECRET) as shop,
-    ):
-        site = shop.url.replace("127.0.0.1", "localhost")
-        embed(site, tmp_path)
+    async with shop("examples.shop_fastapi", tmp_path, upstream) as site:
         phone, laptop, stranger = await new_page(), await new_page(), await new_page()
         await phone.goto(f"{site}/login/ada")
         await phone.locator("#rill-prompt").fill("Where is my lamp?")
@@ -51,14 +55,7 @@ async def test_a_shop_in_django_keeps_the_visit_in_its_own_session(
     new_page: NewPage, tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     upstream.script = lambda exchange: exchange.reply("Yes.")
-    embed("https://nowhere.example", tmp_path)
-    settings = {"OPENAI_BASE_URL": upstream.base_url, "RILL_EMBEDS": str(tmp_path / "embeds.toml")}
-    async with (
-        rill_server(tmp_path, OPENAI_API_KEY="k", **settings) as chat,
-        running("examples.shop_django", tmp_path, CHAT_URL=chat.url) as shop,
-    ):
-        site = shop.url.replace("127.0.0.1", "localhost")
-        embed(site, tmp_path)
+    async with shop("examples.shop_django", tmp_path, upstream) as site:
         shown = await new_page(java_script_enabled=False)
         await shown.goto(site)
         framed = shown.frame_locator("iframe")

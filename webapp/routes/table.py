@@ -18,7 +18,7 @@ from webapp.routes import (
     turns,
 )
 from webapp.routes.embeds import InsetGate, VisitGate
-from webapp.visits import INSETS
+from webapp.visits import FRAMES, INSETS
 
 
 def routes() -> list[BaseRoute]:
@@ -56,8 +56,7 @@ def routes() -> list[BaseRoute]:
         Route("/embed/{name}/conversations", embeds.said, methods=["GET"]),
         Route("/embed/{name}/preview", embeds.preview, methods=["GET"]),
         Route("/embed/{name}", embeds.allow, methods=["OPTIONS"]),
-        Mount("/e/{token}", VisitGate(Router(_visit_routes()))),
-        Mount("/i/{token}", VisitGate(Router(_visit_routes()), INSETS)),
+        *(Mount(f"{place}{{token}}", VisitGate(Router(_visit_routes()), place)) for place in (FRAMES, INSETS)),
         Mount("/inset", InsetGate(Router([Route("/latest", embeds.latest, methods=["GET"]), *_visit_routes()]))),
         WebSocketRoute("/chat", operations.tutorial),
         Route("/theme", operations.choose_theme, methods=["POST"]),
