@@ -198,12 +198,14 @@ class Guard:
         headers = Headers(scope=scope)
         state = scope.setdefault("state", {})
         cookie_for: ReaderId | None = None
+        path = scope.get("root_path", "")  # Now: a mount within the app writes its own into the same scope.
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 # In other sites' pages browsers keep no cookies, and need none (see `webapp.visits`).
                 is_cookie_due = state.get("is_reader_known") and not state.get("has_no_cookie")
-                self._add_headers(message, scope, cookie_for if is_cookie_due else None)
+                cookie = self._cookie(scope, path, cookie_for) if is_cookie_due and cookie_for is not None else None
+                self._add_headers(message, scope, cookie)
             await send(message)
 
         refusal: Response | None = self._refusal(scope, headers)
@@ -236,7 +238,7 @@ class Guard:
 
     def _reader(self, connection: HTTPConnection) -> tuple[ReaderId, bool]:
         """Tell who asks, and whether they need a cookie: their first, or one whose life begins anew."""
-        value = connection.cookies.get(self._cookie_name(connection.scope), "")
+        value = connection.cookies.get(self._cookie_name(connection.scope, connection.scope.get("root_path", "")), "")
         try:
             known, signed_at = self._signer.unsign(value, return_timestamp=True)
             reader = ReaderId(known.decode())
@@ -248,26 +250,26 @@ class Guard:
         # One from the future is ours as well: this machine's clock was wrong, which is no reason to lose a reader.
         return reader, not 0 <= age_seconds <= COOKIE_SECONDS / 2
 
-    def _add_headers(self, message: Message, scope: Scope, cookie_for: ReaderId | None) -> None:
+    def _add_headers(self, message: Message, scope: Scope, cookie: str | None) -> None:
         headers = MutableHeaders(scope=message)
         if scope["state"].get("is_for_all"):
             headers.setdefault("cross-origin-resource-policy", "cross-origin")
         for name, value in DEFAULT_HEADERS.items():
             headers.setdefault(name, value)
-        if cookie_for is not None:
-            headers.append("set-cookie", self._cookie(scope, cookie_for))
+        if cookie is not None:
+            headers.append("set-cookie", cookie)
 
-    def _cookie(self, scope: Scope, reader: ReaderId) -> str:
+    def _cookie(self, scope: Scope, path: str, reader: ReaderId) -> str:
         value = self._signer.sign(reader).decode()
         secure = "; Secure" if _is_secure(scope) else ""
-        name, path = self._cookie_name(scope), scope.get("root_path") or "/"
-        return f"{name}={value}; Path={path}; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
+        name = self._cookie_name(scope, path)
+        return f"{name}={value}; Path={path or '/'}; Max-Age={COOKIE_SECONDS}; HttpOnly; SameSite=Lax{secure}"
 
-    def _cookie_name(self, scope: Scope) -> str:
+    def _cookie_name(self, scope: Scope, path: str) -> str:
         if not _is_secure(scope):
             return COOKIE
         # Several of these apps may be mounted side by side; "__Host-" is for those that have the host to themselves.
-        return f"__Secure-{COOKIE}" if scope.get("root_path") else f"__Host-{COOKIE}"
+        return f"__Secure-{COOKIE}" if path else f"__Host-{COOKIE}"
 
 
 async def _identified(identify: Identify, connection: HTTPConnection) -> ReaderId | None:

@@ -205,6 +205,24 @@ async def test_all_that_can_be_done_is_done_within_the_page(
     assert shown.url == address
 
 
+async def test_what_is_opened_in_a_tab_of_its_own_is_the_chat(
+    new_page: NewPage, host: Host, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = lambda exchange: exchange.reply("Yes.")
+    shown = await opens(new_page, host)
+    await asks(shown, "Hi")
+    await is_answered(shown, "Yes.")
+    async with shown.context.expect_page() as opened:
+        await shown.get_by_role("link", name="New").click(button="middle")
+    tab = await opened.value
+    await tab.locator("#rill-prompt").fill("And here?")
+    await tab.get_by_role("button", name="Send").click()
+
+    await is_answered(tab, "Yes.")
+    await expect(tab.locator("main#rill-chat")).to_be_visible()
+    await expect(shown.locator("article.prompt .text")).to_have_text("Hi")
+
+
 async def test_files_and_pictures_come_from_the_chat(new_page: NewPage, host: Host, upstream: ScriptedUpstream) -> None:
     upstream.script = lambda exchange: exchange.reply("Nice.")
     shown = await opens(new_page, host)

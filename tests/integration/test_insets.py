@@ -199,6 +199,47 @@ async def test_it_gets_a_new_token_by_the_hour_and_says_when_the_visit_is_over(
     assert ended.text.startswith('<hx-partial id="rill-notice"')
 
 
+@pytest.mark.parametrize("place", ["", "/c/1", "/c/1?edit=1"])
+async def test_an_address_that_is_opened_by_itself_shows_the_frame(embedding: RillServer, place: str) -> None:
+    async with new_reader(embedding) as visitor:
+        inset = await begin(visitor)
+        path = place.replace("/c/1", await path_of(visitor, inset)) or "/"
+        opened = await visitor.get(f"{inset}{path}", headers={"Accept": "text/html"})
+        shown = await visitor.get(opened.headers["location"], headers={"Accept": "text/html"})
+
+    assert opened.status_code == 303
+    assert opened.headers["location"] == f"{embedding.url}{inset.replace('/i/', '/e/')}{path}"
+    assert shown.text.startswith("<!doctype html>")
+
+
+async def test_a_form_that_is_sent_without_scripts_ends_in_the_frame(
+    embedding: RillServer, upstream: ScriptedUpstream
+) -> None:
+    """Of a visitor's inset, and of one in a page of the app around this one."""
+    for place in ("visit", "own"):
+        upstream.script = lambda exchange: exchange.reply("Yes.")
+        async with new_reader(embedding) as visitor:
+            inset = await begin(visitor) if place == "visit" else "/inset"
+            visitor.follow_redirects, visitor.headers["Accept"] = True, "text/html"
+            answer = await visitor.post(f"{inset}/messages", data={"prompt": "Hello"})
+
+        assert answer.status_code == 200
+        assert "/i/" not in str(answer.url)
+        assert "/inset/" not in str(answer.url)
+        assert answer.text.startswith("<!doctype html>")
+        assert "Yes." in answer.text
+
+
+async def test_who_comes_to_an_inset_of_the_app_s_first_is_the_same_reader_in_the_app(embedding: RillServer) -> None:
+    async with new_reader(embedding) as reader:
+        first = await reader.get("/inset/latest", headers=HTMX)
+        path = (await ask(reader, "Mine", "/inset")).path.partition("/inset")[2]
+        own = await reader.get(path)
+
+    assert "; Path=/;" in first.headers["set-cookie"]
+    assert "Mine" in own.text
+
+
 async def test_an_embed_that_rests_is_a_frame_that_says_so(embedding: RillServer) -> None:
     asks = {"Origin": HOST, "Access-Control-Request-Method": "GET"}
     async with new_reader(embedding) as visitor:

@@ -52,6 +52,8 @@ async def new(request: Request) -> Response:
 
     `?with={id}` begins it with an assistant, and `?prompt=` with a text in its composer.
     """
+    if (framed := _frame_instead(request, None)) is not None:
+        return framed
     found, owner, query = services(request), reader(request), request.query_params
     offered = await _welcome(request, read_assistant_id(query, "with"))
     listing = await _listing(request)
@@ -74,11 +76,13 @@ async def show(request: Request) -> Response:
     now = await snapshot(found.turns, owner, conversation_id, _window(request))
     if "raw" in request.query_params:
         return _raw(request, now)
+    if (framed := _frame_instead(request, conversation_id)) is not None:
+        return framed
     is_scriptless = request.query_params.get("scripts") == "off"
-    if is_scriptless and not embed_of(request):
+    if is_scriptless and not is_alone(request):
         return without_scripts(request, asking_page(request, conversation_id).conversation_url)
-    is_scriptless = is_scriptless or (SCRIPTS_COOKIE in request.cookies and not is_inset(request))
-    if now.conversation.running is not None and is_scriptless:
+    is_scriptless = is_scriptless or SCRIPTS_COOKIE in request.cookies
+    if now.conversation.running is not None and is_scriptless and not is_inset(request):
         page = _page_of(request, now, Listing())
         return html.page_response(found, owner, page, now.conversation.running.number)
     listing = await _listing(request)
@@ -86,6 +90,14 @@ async def show(request: Request) -> Response:
     notice = _(PERSON_ASKED) if request.query_params.get("asked") == "person" and embed_of(request) else ""
     body = render_page(found, page, listing, now, draft=await _draft(request, now), notice=notice)
     return _shown(request, page, body)
+
+
+def _frame_instead(request: Request, conversation_id: ConversationId | None) -> Response | None:
+    """Send a browser on that opens an inset's address by itself, in a tab of its own: what is there is no page."""
+    if not is_inset(request) or answers.is_htmx(request):
+        return None
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(asking_page(request, conversation_id).framed_url + query, 303)
 
 
 def _shown(request: Request, page: Page, body: str) -> Response:

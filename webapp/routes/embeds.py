@@ -48,7 +48,7 @@ class VisitGate:
     with the token. Pure ASGI, and no coroutine: sockets wait for hours, and would keep its frame.
     """
 
-    def __init__(self, app: ASGIApp, place: str = FRAMES) -> None:
+    def __init__(self, app: ASGIApp, place: str) -> None:
         self._app, self._place = app, place
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -141,8 +141,8 @@ def _renewed(connection: HTTPConnection, visit: Visit) -> Response:
 async def begin(request: Request) -> Response:
     """`GET /embed/{name}`: begin a visit, and show its chat. `?visitor=` introduces somebody, `?visit=` goes on.
 
-    A frame is sent on to it; htmx gets the chat, or a frame with it, to put into its page; a program gets the visit's
-    address as JSON.
+    A frame is sent on to it; htmx gets the chat to put into its page, or, with `?as=frame` or an older version, a frame
+    with it; a program gets the visit's address as JSON.
     """
     embed, is_htmx = _known_embed(request), answers.is_htmx(request)
     try:
