@@ -24,7 +24,7 @@ DIALECT = Dialect(formula=lambda source, is_display: to_mathml(source, display=i
 CONTENT = """() => {
   const copy = document.querySelector("article.reply .text").cloneNode(true)
   for (const element of copy.querySelectorAll("[id]"))
-    if (/^r\\d+(b|t|-)/.test(element.id)) element.removeAttribute("id")
+    if (/^rill-r\\d+(b|t|-)/.test(element.id)) element.removeAttribute("id")
   copy.normalize()
   return copy.innerHTML
 }"""
