@@ -41,13 +41,13 @@ def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
 
     A program may leave the request id out; each of its prompts is then a new one.
     """
-    text, request_id, edits = fields.get("prompt"), fields.get("request_id"), fields.get("edits")
+    text, edits = fields.get("prompt"), fields.get("edits")
     if not isinstance(text, str):
         raise errors.BadRequest(_('This message has no "prompt" text in it.'))
-    is_usable = isinstance(request_id, str) and 0 < len(request_id) <= MAX_REQUEST_ID_CHARS
+    request_id = _read_text(fields, "request_id", MAX_REQUEST_ID_CHARS)
     return SentPrompt(
         text,
-        RequestId(str(request_id)) if is_usable else new_request_id(),
+        RequestId(request_id) if request_id else new_request_id(),
         None if edits in (None, "") else read_number(fields, "edits"),
         read_model(fields),
         read_assistant_id(fields, "assistant"),
@@ -58,22 +58,33 @@ def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
 
 def _attached(fields: Mapping[str, object]) -> tuple[AttachmentId, ...]:
     """Read the ids of attachments: a list of them, or fields whose names have them, as a page's form does."""
-    listed = fields.get("attachments")
-    ids = [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
-    ids += [name.removeprefix(ATTACHED) for name in fields if name.startswith(ATTACHED)]
+    listed = fields.get("attachments") or []
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise _unusable("attachments")
+    ids = [*listed, *(name.removeprefix(ATTACHED) for name in fields if name.startswith(ATTACHED))]
     return tuple(AttachmentId(each[:MAX_ATTACHMENT_ID_CHARS]) for each in ids)
 
 
 def read_assistant_id(fields: Mapping[str, object], name: str) -> AssistantId | None:
-    """Read the id of an assistant, if there is one."""
-    value = fields.get(name)
-    return AssistantId(value[:MAX_ASSISTANT_ID_CHARS]) if isinstance(value, str) and value else None
+    """Read the id of an assistant, if there is one. Raises `BadRequest`."""
+    value = _read_text(fields, name, MAX_ASSISTANT_ID_CHARS)
+    return AssistantId(value) if value else None
 
 
 def read_model(fields: Mapping[str, object]) -> str | None:
-    """Read the name of a model, if one was chosen."""
-    model = fields.get("model")
-    return model[:MAX_MODEL_CHARS] if isinstance(model, str) and model else None
+    """Read the name of a model, if one was chosen. Raises `BadRequest`."""
+    return _read_text(fields, "model", MAX_MODEL_CHARS)
+
+
+def _read_text(fields: Mapping[str, object], name: str, most_chars: int) -> str | None:
+    value = fields.get(name) or None
+    if value is not None and (not isinstance(value, str) or len(value) > most_chars):
+        raise _unusable(name)
+    return value
+
+
+def _unusable(name: str) -> errors.BadRequest:
+    return errors.BadRequest(_('The "%(name)s" of this request cannot be used.', name=name))
 
 
 def read_number(fields: Mapping[str, object], name: str) -> int:

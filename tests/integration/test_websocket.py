@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from markupsafe import escape
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.clients import Gated, ask, asking, new_reader, page_with, socket
@@ -171,6 +172,23 @@ BAD_FRAMES = {
     "a number as prompt": ('{"prompt": 42}', 'This message has no "prompt" text in it.'),
     "empty prompt": ('{"prompt": ""}', "The message is empty. Write something first."),
     "blank prompt": ('{"prompt": " \\n\\t"}', "The message is empty. Write something first."),
+    "a number as request id": (
+        '{"prompt": "x", "request_id": 17}',
+        'The "request_id" of this request cannot be used.',
+    ),
+    "a long request id": (
+        json.dumps({"prompt": "x", "request_id": "r" * 65}),
+        'The "request_id" of this request cannot be used.',
+    ),
+    "one attachment": (
+        '{"prompt": "x", "attachments": "a1"}',
+        'The "attachments" of this request cannot be used.',
+    ),
+    "attachments that are no ids": (
+        '{"prompt": "x", "attachments": [{"id": "a1"}]}',
+        'The "attachments" of this request cannot be used.',
+    ),
+    "a list as model": ('{"prompt": "x", "model": ["a"]}', 'The "model" of this request cannot be used.'),
     "long prompt": (json.dumps({"prompt": "é" * 1001}), "The message has 1,001 characters; at most 1,000 can be sent."),
 }
 
@@ -185,10 +203,7 @@ async def test_a_bad_frame_is_refused_with_a_sentence_and_the_socket_stays_usabl
 
         refusal = await chat.frame()
 
-        assert (
-            f'<hx-partial id="rill-notice" hx-swap="textContent">{sentence}'.replace('"prompt"', "&#34;prompt&#34;")
-            in refusal
-        )
+        assert f'<hx-partial id="rill-notice" hx-swap="textContent">{escape(sentence)}' in refusal
         assert 'id="rill-draft"' not in refusal
         await chat.prompt("Still here?")
         await chat.says("You said: Still here?")
