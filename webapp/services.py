@@ -30,7 +30,7 @@ from webapp.settings import Settings
 from webapp.stores import KeyStore, ShareStore, Store, VisitorStore, Workshop
 from webapp.turns import Turns
 from webapp.visitors import Introductions
-from webapp.visits import Visit, Visits
+from webapp.visits import FRAMES, INSETS, Visit, Visits
 from webapp.webhooks import Webhooks
 
 SCRIPTS_COOKIE = "rill_scripts"
@@ -123,8 +123,12 @@ def origin(connection: HTTPConnection) -> str:
 
 def embed_of(connection: HTTPConnection) -> Embed | None:
     """Give the embed that a page of another site's shows, `None` on a page of our own."""
-    visit: Visit | None = getattr(connection.state, "visit", None)
+    visit = _visit(connection)
     return visit.embed if visit else None
+
+
+def _visit(connection: HTTPConnection) -> Visit | None:
+    return getattr(connection.state, "visit", None)
 
 
 def is_inset(connection: HTTPConnection) -> bool:
@@ -174,11 +178,15 @@ def _page(
     switches: int,
     listed: int | None,
 ) -> Page:
-    embed = embed_of(connection)
     start = origin(connection) if is_inset(connection) else ""
-    outside = getattr(connection.state, "outside", base(connection))
+    outside = start + getattr(connection.state, "outside", base(connection))
+    here, framed, visit = start + base(connection), outside, _visit(connection)
+    if visit is not None:
+        visit = services(connection).visits.at(visit, conversation_id)
+        framed = f"{outside}{FRAMES}{visit.token}"
+        here = f"{outside}{INSETS}{visit.token}" if is_inset(connection) else framed
     return Page.make(
-        base=start + base(connection),
+        base=here,
         origin=origin(connection),
         secret=services(connection).secret,
         reader=ReaderId("") if connection.state.reader is None else reader(connection),
@@ -187,12 +195,12 @@ def _page(
         since=since,
         switches=switches,
         listed=listed,
-        theme=embed.theme if embed else read_theme(connection.cookies.get(THEME_COOKIE)),
-        embed=embed,
-        visit_ends_at=connection.state.visit.ends_at if embed else None,
-        static_url=f"{start}{outside}/static",
+        theme=visit.embed.theme if visit else read_theme(connection.cookies.get(THEME_COOKIE)),
+        embed=visit.embed if visit else None,
+        visit_ends_at=visit.ends_at if visit else None,
+        static_url=f"{outside}/static",
         is_inset=is_inset(connection),
-        framed_base=start + getattr(connection.state, "framed", outside),
+        framed_base=framed,
     )
 
 

@@ -1,7 +1,9 @@
 """Visits: what stands in the addresses of an embedded page in the place of a cookie.
 
-A token names an embed and a visitor, is signed, and ends. It says nothing that its holder may not know. Whoever has it
-can read and write what this visitor has in this embed, until it ends, and nothing else.
+A token is signed, and ends. That of an address names an embed, a visitor and one conversation, or a new one: whoever
+has it can read and write this conversation, begin others, and nothing else. That which a site keeps leads to whatever
+its visitor talked about last; it is no part of an address, and no address leads to it. Neither says anything that its
+holder may not know.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from webapp import errors
-from webapp.domain import ReaderId
+from webapp.domain import ConversationId, ReaderId
 from webapp.embeds import Embed, Embeds
 from webapp.visitors import is_known
 
@@ -24,7 +26,7 @@ VISIT_RENEWS = timedelta(hours=1)
 PASS_LASTS = timedelta(hours=8)
 LONGEST_VISIT = timedelta(days=7)
 """From its first token, however often that was renewed: so long is a stolen address good at most."""
-MAX_TOKEN_CHARS = 300
+MAX_TOKEN_CHARS = 400
 FRAMES, INSETS = "/e/", "/i/"
 """What the addresses of visits begin with: in a frame, and in an inset."""
 _VISITOR_BYTES = 16
@@ -32,13 +34,17 @@ _VISITOR_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One visitor in one embed, by a token that was made at a moment, in a visit that began at another."""
+    """One visitor at one conversation in one embed, by a token made at a moment, in a visit that began at another.
+
+    Without a conversation it is a new one. `token` is that of an address.
+    """
 
     token: str
     embed: Embed
     visitor: str
     made_at: datetime
     begun_at: datetime
+    conversation_id: ConversationId | None = None
 
     @property
     def reader(self) -> ReaderId:
@@ -65,6 +71,12 @@ class Visit:
             raise errors.VisitEnded
         if self.embed.known_only and not is_known(self.visitor):
             raise errors.NotSignedIn
+
+    def require_place(self, path: str) -> None:
+        """Raise `ConversationNotFound` for a path below the token's, if it is that of another conversation."""
+        start, _, rest = path.removeprefix("/").partition("/")
+        if start == "c" and rest.partition("/")[0] != self.conversation_id:
+            raise errors.ConversationNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,26 +122,43 @@ class Visits:
 
     def __init__(self, secret: str, embeds: Embeds) -> None:
         self.embeds = embeds
-        self._serializer = _serializer(secret, "visit")
+        self._addresses, self._keepsakes = _serializer(secret, "address"), _serializer(secret, "visit")
 
     def begin(self, embed: Embed, visitor: str | None = None) -> Visit:
-        """Begin a visit: of somebody new, or of a visitor who is known."""
-        return self._make(embed, visitor or secrets.token_urlsafe(_VISITOR_BYTES), datetime.now(UTC))
+        """Begin a visit, at a new conversation: of somebody new, or of a visitor who is known."""
+        return self._make(embed, visitor or secrets.token_urlsafe(_VISITOR_BYTES), datetime.now(UTC), None)
 
     def renewed(self, visit: Visit) -> Visit:
-        """Go on with a visit by a new token."""
-        return self._make(visit.embed, visit.visitor, visit.begun_at)
+        """Go on with a visit, where it is, by a new token."""
+        return self._make(visit.embed, visit.visitor, visit.begun_at, visit.conversation_id)
 
-    def _make(self, embed: Embed, visitor: str, begun_at: datetime) -> Visit:
-        token = self._serializer.dumps([embed.name, visitor, int(begun_at.timestamp())])
-        return Visit(str(token), embed, visitor, datetime.now(UTC), begun_at)
+    def at(self, visit: Visit, conversation_id: ConversationId | None) -> Visit:
+        """Go on with a visit at a conversation, which has to be its visitor's, or at a new one."""
+        if conversation_id == visit.conversation_id:
+            return visit
+        return self._make(visit.embed, visit.visitor, visit.begun_at, conversation_id)
+
+    def _make(self, embed: Embed, visitor: str, begun_at: datetime, conversation_id: ConversationId | None) -> Visit:
+        token = self._addresses.dumps([embed.name, visitor, int(begun_at.timestamp()), conversation_id])
+        return Visit(str(token), embed, visitor, datetime.now(UTC), begun_at, conversation_id)
 
     def read(self, token: str) -> Visit:
-        """Read a token; see `Visit.require_open`. Raises `EmbedNotFound` for one that was not made here."""
+        """Read an address's token; see `Visit.require_open`. Raises `EmbedNotFound` for one that was not made here."""
+        return self._read(self._addresses, token)
+
+    def kept(self, visit: Visit) -> str:
+        """Make the token by which a site goes on with a visit."""
+        return str(self._keepsakes.dumps([visit.embed.name, visit.visitor, int(visit.begun_at.timestamp()), None]))
+
+    def read_kept(self, token: str) -> Visit:
+        """Read a token that a site kept, at a new conversation. Raises `EmbedNotFound` for one not made for that."""
+        return self._read(self._keepsakes, token)
+
+    def _read(self, serializer: URLSafeTimedSerializer, token: str) -> Visit:
         try:
-            payload, made_at = self._serializer.loads(token[: MAX_TOKEN_CHARS + 1], return_timestamp=True)
-            name, visitor, begun = payload
+            payload, made_at = serializer.loads(token[: MAX_TOKEN_CHARS + 1], return_timestamp=True)
+            name, visitor, begun, conversation_id = payload
             embed, begun_at = self.embeds.all()[name], datetime.fromtimestamp(begun, UTC)
         except (BadSignature, ValueError, TypeError, KeyError) as error:
             raise errors.EmbedNotFound from error
-        return Visit(token, embed, visitor, made_at, begun_at)
+        return Visit(token, embed, visitor, made_at, begun_at, conversation_id)

@@ -42,12 +42,8 @@ async def prompt_with(store: Store, attachments: AttachmentStore, *numbers: int)
     return begun
 
 
-async def is_there(attachments: AttachmentStore, number: int) -> bool:
-    try:
-        await attachments.content(ADA, content(number).attachment.id)
-    except AttachmentNotFound:
-        return False
-    return True
+async def is_there(attachments: AttachmentStore, number: int, place: ConversationId) -> bool:
+    return bool(await attachments.contents(place, {content(number).attachment.id}))
 
 
 async def test_it_waits_in_its_place_until_its_prompt_comes(store: Store, attachments: AttachmentStore) -> None:
@@ -73,17 +69,21 @@ async def test_it_waits_in_its_place_until_its_prompt_comes(store: Store, attach
     assert await attachments.contents(place, {here}) == [content(2)]
 
 
-async def test_only_its_owner_is_given_it(store: Store, attachments: AttachmentStore) -> None:
+async def test_only_its_owner_is_given_it_where_it_was_sent(store: Store, attachments: AttachmentStore) -> None:
     waiting = await add(attachments, 1)
-
-    for strange in (waiting, AttachmentId("a9")):
-        with pytest.raises(AttachmentNotFound):
-            await attachments.content(BOB, strange)
     with pytest.raises(AttachmentNotFound):
         await store.create_conversation(BOB, "Look", request(1), attached=[waiting])
     await attachments.drop(BOB, waiting)
 
-    assert await attachments.content(ADA, waiting) == content(1)
+    place = (await prompt_with(store, attachments, 2)).conversation.id
+    other = (await begin(store, owner=ADA, number=9)).conversation.id
+
+    sent = content(2).attachment.id
+    for owner, where, strange in ((BOB, place, sent), (ADA, other, sent), (ADA, place, AttachmentId("a9"))):
+        with pytest.raises(AttachmentNotFound):
+            await attachments.content(owner, where, strange)
+    assert await attachments.content(ADA, place, sent) == content(2)
+    assert await attachments.waiting(ADA, None) == [content(1).attachment]
 
 
 async def test_a_prompt_without_one_of_its_attachments_is_not_stored(
@@ -125,8 +125,8 @@ async def test_an_edited_prompt_has_what_the_first_one_had(store: Store, attachm
     assert edited.prompt.attachments == (content(1).attachment, content(2).attachment)
     await store.delete_message(ADA, begun.conversation.id, edited.prompt.number)
 
-    assert await is_there(attachments, 1)
-    assert not await is_there(attachments, 2)
+    assert await is_there(attachments, 1, begun.conversation.id)
+    assert not await is_there(attachments, 2, begun.conversation.id)
 
 
 async def test_no_message_has_more_than_it_may(store: Store, attachments: AttachmentStore) -> None:
@@ -152,22 +152,23 @@ async def test_it_goes_with_its_message_and_with_its_conversation(
     await finish(store, second)
 
     await store.delete_message(ADA, place, second.prompt.number)
-    assert [await is_there(attachments, number) for number in (1, 2)] == [True, False]
+    assert [await is_there(attachments, number, place) for number in (1, 2)] == [True, False]
     await catalog.delete(ADA, place)
     clock.advance(1)
     await catalog.purge(clock())
 
-    assert not await is_there(attachments, 1)
+    assert not await is_there(attachments, 1, place)
 
 
 async def test_what_was_never_sent_is_not_kept_for_ever(
     store: Store, attachments: AttachmentStore, clock: Clock
 ) -> None:
-    await prompt_with(store, attachments, 1)
+    begun = await prompt_with(store, attachments, 1)
     await add(attachments, 2)
     clock.advance(60)
     await add(attachments, 3)
 
     assert await attachments.purge_waiting(clock() - timedelta(seconds=30)) == 1
 
-    assert [await is_there(attachments, number) for number in (1, 2, 3)] == [True, False, True]
+    assert await is_there(attachments, 1, begun.conversation.id)
+    assert await attachments.waiting(ADA, None) == [content(3).attachment]

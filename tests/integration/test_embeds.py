@@ -14,11 +14,12 @@ from pathlib import Path
 import httpx
 import jwt
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from tests.clients import HTMX, LINES, Gated, ask, asking, new_reader, socket
 from tests.dom import Dom
 from tests.fakes import ROOT, RillServer, ScriptedUpstream, rill_server
-from webapp.embeds import Embed, Embeds
+from webapp.embeds import Embeds
 from webapp.setups import Offer
 from webapp.visits import Visits
 
@@ -67,6 +68,11 @@ async def begin(program: httpx.AsyncClient, name: str = "support", **query: str)
     return "/".join(answer.headers["location"].split("/")[:3])
 
 
+def below(path: str) -> str:
+    """Give the path of a conversation without its visit, such as `/c/ID`."""
+    return "/c/" + path.rpartition("/c/")[2]
+
+
 async def test_a_visitor_talks_without_a_cookie(embedding: RillServer, upstream: ScriptedUpstream) -> None:
     async with new_reader(embedding) as visitor:
         visit = await begin(visitor)
@@ -75,7 +81,7 @@ async def test_a_visitor_talks_without_a_cookie(embedding: RillServer, upstream:
         shown = await visitor.get(told.path)
 
         assert told.text
-        assert told.path.startswith(f"{visit}/c/")
+        assert re.fullmatch(r"/e/[^/]+/c/[^/]+", told.path)
         assert "Where is it?" in shown.text
         assert dict(visitor.cookies) == {}
     dom = Dom(page.text).document
@@ -119,7 +125,7 @@ async def test_every_address_in_its_pages_is_below_the_visit(embedding: RillServ
             urls = re.findall(r'(?:href|action|src|hx-[a-z:]+)="(/[^"]*)"', page)
 
             assert urls
-            assert not [url for url in urls if not url.startswith((f"{visit}/", "/static/"))]
+            assert not [url for url in urls if not url.startswith(("/e/", "/static/"))]
 
 
 async def test_only_listed_origins_may_frame_it(embedding: RillServer) -> None:
@@ -137,11 +143,51 @@ async def test_nobody_else_sees_a_visitor_s_conversation(embedding: RillServer) 
     async with new_reader(embedding) as visitor, new_reader(embedding) as other:
         visit = await begin(visitor)
         told = await ask(visitor, "Mine", visit)
-        place = told.path.removeprefix(visit)
+        place = below(told.path)
         others = [await begin(other), await begin(other, "other")]
 
         assert [(await other.get(f"{prefix}{place}")).status_code for prefix in (*others, "")] == [404] * 3
         assert (await visitor.get(told.path)).status_code == 200
+
+
+async def test_an_address_opens_its_own_conversation_and_no_other_of_the_visitor_s(
+    embedding: RillServer, upstream: ScriptedUpstream
+) -> None:
+    file = {"file": ("list.txt", b"A list", "text/plain")}
+    async with new_reader(embedding) as visitor:
+        kept = (await visitor.get("/embed/support", headers=JSON)).json()["visit"]
+        first = (await ask(visitor, "The first", await begin(visitor, visit=kept))).path
+        new = Dom((await visitor.get(first)).text).document.select("a.new")[0].attrs["href"]
+        attached = await visitor.post(f"{str(new).rstrip('/')}/attachments", files=file, headers=JSON)
+        attachment = attached.json()["attachments"][0]["id"]
+        sent = {"prompt": "The second", "attachments": [attachment]}
+        second = (await visitor.post(f"{str(new).rstrip('/')}/messages", json=sent, headers=LINES)).headers["location"]
+        stolen = first.removesuffix(below(first)) + below(second)
+        way = f"/embed/support?visit={first.split('/')[2]}"
+        asked = [
+            await visitor.get(stolen),
+            await visitor.get(f"{stolen}/stream", headers={"Accept": "text/event-stream"}),
+            await visitor.get(f"{stolen}/fallback?page=p"),
+            await visitor.get(f"{first}?attachment={attachment}"),
+            await visitor.post(f"{stolen}/messages", data={"prompt": "x"}, headers=LINES),
+            await visitor.post(f"{stolen}/rating", data={"good": "2"}, headers=LINES),
+            await visitor.post(f"{stolen}/turn/stop"),
+            await visitor.get(f"/e/{kept}{below(second)}"),
+        ]
+        with pytest.raises(InvalidStatus, match="404"):
+            async with socket(visitor, f"{stolen}/stream?page=p"):
+                pass
+        begun = [(await visitor.get(address)).text for address in (new, f"{first.removesuffix(below(first))}/")]
+        elsewhere = (await visitor.get(way)).headers["location"]
+        latest = (await visitor.get(f"/embed/support?visit={kept}")).headers["location"]
+
+        assert [each.status_code for each in asked] == [404] * len(asked)
+        assert (await visitor.get(f"{second}?attachment={attachment}")).text == "A list"
+        assert "The first" in (await visitor.get(first)).text
+    assert not any("The second" in text for text in (*(each.text for each in asked), *begun))
+    assert "/c/" not in elsewhere
+    assert below(latest) == below(second)
+    assert len(upstream.exchanges) == 2
 
 
 @pytest.mark.parametrize("how", ["cut", "another letter", "rubbish", "empty"])
@@ -184,14 +230,12 @@ async def test_the_host_keeps_the_visit_and_a_reload_goes_on(embedding: RillServ
     async with new_reader(embedding) as host, new_reader(embedding) as visitor:
         visit = (await host.get("/embed/support", headers=JSON)).json()
         first = httpx.URL(visit["url"]).path.rstrip("/")
-        told = await ask(visitor, "Mine", first)
-        again = await begin(visitor, visit=visit["visit"])
+        place = below((await ask(visitor, "Mine", first)).path)
         elsewhere = await begin(visitor, "other", visit=visit["visit"])
-        place = told.path.removeprefix(first)
-        resumed = await visitor.get("/embed/support", params={"visit": visit["visit"]})
+        resumed = (await visitor.get("/embed/support", params={"visit": visit["visit"]})).headers["location"]
 
-        assert resumed.headers["location"].endswith(place)
-        assert (await visitor.get(f"{again}{place}")).status_code == 200
+        assert resumed.endswith(place)
+        assert "Mine" in (await visitor.get(resumed)).text
         assert (await visitor.get(f"{elsewhere}{place}")).status_code == 404
 
 
@@ -284,28 +328,27 @@ async def test_a_page_gets_a_new_address_by_the_hour_and_ends_after_a_day(
     (tmp_path / "embeds.toml").write_text(FILE)
     settings = {"RILL_EMBEDS": str(tmp_path / "embeds.toml"), "RILL_SECRET": "s" * 32, "OPENAI_API_KEY": "k"}
     visits = Visits("s" * 32, Embeds(tmp_path / "embeds.toml", Offer()))
-    embed = Embed.model_validate({"name": "support"})
 
-    def made_before(age: timedelta) -> str:
+    def made_before(age: timedelta, path: str) -> str:
         with monkeypatch.context() as patch:
             now = time.time()
             patch.setattr("itsdangerous.timed.time.time", lambda: now - age.total_seconds())
-            return f"/e/{visits.begin(embed, 'somebody').token}"
+            return f"/e/{visits.renewed(visits.read(path.split('/')[2])).token}{below(path)}"
 
     async with (
         rill_server(tmp_path, OPENAI_BASE_URL=upstream.base_url, **settings) as server,
         new_reader(server) as visitor,
     ):
-        fresh, old, over = (made_before(timedelta(hours=hours)) for hours in (0, 2, 25))
-        path = (await ask(visitor, "Mine", fresh)).path.removeprefix(fresh)
-        moved = await visitor.get(f"{old}{path}?at=1", headers=HTML)
+        path = (await ask(visitor, "Mine", await begin(visitor))).path
+        old, over = (made_before(timedelta(hours=hours), path) for hours in (2, 25))
+        moved = await visitor.get(f"{old}?at=1", headers=HTML)
         arrived = await visitor.get(moved.headers["location"], headers=HTML)
-        stays = await visitor.post(f"{old}{path}/rating", data={"good": "2"}, headers=LINES)
-        ended = await visitor.get(f"{over}{path}", headers=HTML)
+        stays = await visitor.post(f"{old}/rating", data={"good": "2"}, headers=LINES)
+        ended = await visitor.get(over, headers=HTML)
         again = Dom(ended.text).document.select("a.act")
 
     assert moved.status_code == 303
-    assert re.fullmatch(rf"/e/[^/]+{path}\?at=1", moved.headers["location"])
+    assert below(moved.headers["location"]) == f"{below(path)}?at=1"
     assert not moved.headers["location"].startswith(old)
     assert "Mine" in arrived.text
     assert stays.status_code == 204
@@ -326,7 +369,7 @@ async def test_a_known_visitor_s_conversations_follow_them_and_the_model_knows_w
     async with new_reader(embedding) as phone, new_reader(embedding) as laptop, new_reader(embedding) as other:
         visit = await begin(phone, visitor=introduction("7", name="Ada", context="Has ordered a lamp."))
         told = await ask(phone, "Where is it?", visit)
-        place = told.path.removeprefix(visit)
+        place = below(told.path)
         elsewhere = await laptop.get("/embed/support", params={"visitor": introduction("7")})
         somebody = await begin(other, visitor=introduction("8"))
 
@@ -366,7 +409,7 @@ async def test_a_prompt_that_comes_twice_counts_once_and_one_that_is_refused_not
         visit = await begin(visitor)
         path = (await ask(visitor, "1", visit, request_id="r1")).path
         for _ in range(5):
-            assert (await ask(visitor, "1", visit, request_id="r1")).path == path
+            assert below((await ask(visitor, "1", visit, request_id="r1")).path) == below(path)
             assert (await ask(visitor, "", path)).status == 422
 
         assert (await ask(visitor, "2", path)).status == 200

@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from tests.clients import LINES, Gated, ask, new_reader
 from tests.dom import Dom
 from tests.fakes import RillServer, ScriptedUpstream, rill_server
-from webapp.embeds import Embed, Embeds
+from webapp.embeds import Embeds
 from webapp.setups import Offer
 from webapp.visits import Visits
 
@@ -52,9 +52,8 @@ async def begin(program: httpx.AsyncClient, name: str = "support", **headers: st
 
 
 async def path_of(visitor: httpx.AsyncClient, inset: str) -> str:
-    """Have something answered; give the path of its conversation below the visit."""
-    told = await ask(visitor, "Mine", inset)
-    return told.path.partition(inset)[2]
+    """Have something answered; give the path of its conversation in the inset, such as `/i/TOKEN/c/ID`."""
+    return httpx.URL((await ask(visitor, "Mine", inset)).path).path
 
 
 @pytest.mark.parametrize(
@@ -83,10 +82,9 @@ async def test_every_address_in_it_is_a_whole_one_below_its_visit(
 ) -> None:
     upstream.script = lambda exchange: exchange.reply("![a](https://img.example/a.png)")
     async with new_reader(embedding) as visitor:
-        inset = await begin(visitor)
-        path = await path_of(visitor, inset)
+        path = await path_of(visitor, await begin(visitor))
         page = (await visitor.get("/embed/support", headers=FROM_HOST)).text
-        shown = (await visitor.get(f"{inset}{path}", headers=FROM_HOST)).text
+        shown = (await visitor.get(path, headers=FROM_HOST)).text
         urls = re.findall(r'(?:href|action|src|hx-get|hx-post|hx-[a-z]+:connect)="([^"#]+)"', page + shown)
         allowed = tuple(f"{embedding.url}/{place}" for place in ("i/", "e/", "static/"))
 
@@ -150,8 +148,7 @@ async def test_sockets_open_to_pages_of_listed_origins_and_no_others(
     embedding: RillServer, origin: str, opens: bool
 ) -> None:
     async with new_reader(embedding) as visitor:
-        inset = await begin(visitor)
-        path = f"{inset}{await path_of(visitor, inset)}/stream?page=p&since=0&switches=0"
+        path = f"{await path_of(visitor, await begin(visitor))}/stream?page=p&since=0&switches=0"
         opening = connect(f"ws{embedding.url.removeprefix('http')}{path}", origin=origin)
         if opens:
             async with opening as feed:
@@ -164,7 +161,8 @@ async def test_sockets_open_to_pages_of_listed_origins_and_no_others(
 async def test_a_token_of_another_embed_s_lets_in_that_embed_s_pages_alone(embedding: RillServer) -> None:
     async with new_reader(embedding) as visitor:
         inset, theirs = await begin(visitor), await begin(visitor, "other", Origin=OTHER)
-        stolen = await visitor.get(f"{theirs}{await path_of(visitor, inset)}", headers=FROM_OTHER)
+        place = (await path_of(visitor, inset)).rpartition("/c/")[2]
+        stolen = await visitor.get(f"{theirs}/c/{place}", headers=FROM_OTHER)
         misused = await visitor.post(f"{theirs}/messages", data={"prompt": "x"}, headers=FROM_HOST)
         forged = await visitor.post(f"{inset[:-3]}abc/messages", data={"prompt": "x"}, headers=FROM_HOST)
 
@@ -177,22 +175,24 @@ async def test_it_gets_a_new_token_by_the_hour_and_says_when_the_visit_is_over(
 ) -> None:
     visits = Visits(SECRET, Embeds(tmp_path / "embeds.toml", Offer()))
 
-    def made_before(age: timedelta) -> str:
+    def made_before(age: timedelta, path: str) -> str:
         with monkeypatch.context() as patch:
             now = time.time()
             patch.setattr("itsdangerous.timed.time.time", lambda: now - age.total_seconds())
-            return f"/i/{visits.begin(Embed.model_validate({'name': 'support'}), 'somebody').token}"
+            _, _, token, _, place = path.split("/")
+            return f"/i/{visits.renewed(visits.read(token)).token}/c/{place}"
 
-    old, over = made_before(timedelta(hours=2)), made_before(timedelta(hours=25))
     async with new_reader(embedding) as visitor:
-        path = await path_of(visitor, old)
-        moved = await visitor.get(f"{old}{path}", headers=FROM_HOST)
+        path = await path_of(visitor, await begin(visitor))
+        old, over = (made_before(timedelta(hours=hours), path) for hours in (2, 25))
+        moved = await visitor.get(old, headers=FROM_HOST)
         arrived = await visitor.get(moved.headers["location"], headers=FROM_HOST)
-        stays = await visitor.post(f"{old}{path}/rating", data={"good": "2"}, headers=LINES)
-        ended = await visitor.post(f"{over}{path}/messages", data={"prompt": "More"}, headers=FROM_HOST)
+        stays = await visitor.post(f"{old}/rating", data={"good": "2"}, headers=LINES)
+        ended = await visitor.post(f"{over}/messages", data={"prompt": "More"}, headers=FROM_HOST)
 
     assert (moved.status_code, stays.status_code, ended.status_code) == (303, 204, 403)
-    assert re.fullmatch(rf"/i/[^/]+{path}", moved.headers["location"])
+    assert moved.headers["location"].rpartition("/c/")[2] == path.rpartition("/c/")[2]
+    assert moved.headers["location"] != old
     assert moved.headers["access-control-allow-origin"] == HOST
     assert "Mine" in arrived.text
     assert ended.headers["access-control-allow-origin"] == HOST
@@ -203,12 +203,12 @@ async def test_it_gets_a_new_token_by_the_hour_and_says_when_the_visit_is_over(
 async def test_an_address_that_is_opened_by_itself_shows_the_frame(embedding: RillServer, place: str) -> None:
     async with new_reader(embedding) as visitor:
         inset = await begin(visitor)
-        path = place.replace("/c/1", await path_of(visitor, inset)) or "/"
-        opened = await visitor.get(f"{inset}{path}", headers={"Accept": "text/html"})
+        path = place.replace("/c/1", await path_of(visitor, inset)) if place else f"{inset}/"
+        opened = await visitor.get(path, headers={"Accept": "text/html"})
         shown = await visitor.get(opened.headers["location"], headers={"Accept": "text/html"})
 
     assert opened.status_code == 303
-    assert opened.headers["location"] == f"{embedding.url}{inset.replace('/i/', '/e/')}{path}"
+    assert opened.headers["location"] == f"{embedding.url}{path.replace('/i/', '/e/')}"
     assert shown.text.startswith("<!doctype html>")
 
 

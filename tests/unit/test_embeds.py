@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from webapp import errors
-from webapp.domain import Assistant, AssistantId, Parameters, ReaderId, RequestId, Setup, Visitor
+from webapp.domain import Assistant, AssistantId, ConversationId, Parameters, ReaderId, RequestId, Setup, Visitor
 from webapp.embeds import Embed, Embeds
 from webapp.quotas import Quotas
 from webapp.setups import Offer
@@ -137,6 +137,31 @@ class TestVisits:
         assert one.reader != other.reader
         assert not read.has_ended
         assert not read.is_old
+
+    def test_it_names_one_conversation_or_a_new_one(self, visits: Visits) -> None:
+        new = visits.begin(embed())
+        here = visits.read(visits.at(new, ConversationId("a")).token)
+
+        here.require_place("/c/a")
+        here.require_place("/c/a/stream")
+        for visit in (here, new):
+            visit.require_place("/")
+            visit.require_place("/messages")
+            for path in ("/c/b", "/c/", "/c", "/c/ab/stream"):
+                with pytest.raises(errors.ConversationNotFound):
+                    visit.require_place(path)
+        assert visits.read(visits.renewed(here).token).conversation_id == "a"
+        assert visits.at(here, None).conversation_id is None
+        assert (here.reader, visits.at(here, here.conversation_id)) == (new.reader, here)
+
+    def test_what_a_site_keeps_is_no_part_of_an_address_and_the_other_way_round(self, visits: Visits) -> None:
+        visit = visits.begin(embed())
+
+        assert visits.read_kept(visits.kept(visit)).reader == visit.reader
+        with pytest.raises(errors.EmbedNotFound):
+            visits.read(visits.kept(visit))
+        with pytest.raises(errors.EmbedNotFound):
+            visits.read_kept(visit.token)
 
     def test_it_is_renewed_by_the_hour_and_ends_in_a_day(self, visits: Visits, monkeypatch: pytest.MonkeyPatch) -> None:
         made = visits.begin(embed()).made_at.timestamp()

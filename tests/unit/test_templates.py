@@ -190,7 +190,7 @@ SAMPLES: dict[str, list[Any]] = {
     "explanation": [HOSTILE],
     "style": [Markup("<!-- a style sheet -->")],
     "embed": [EMBED],
-    "has_ended": [True, False],
+    "can_begin": [True, False],
     "snippets": [snippets("http://localhost:8000/embed/x", HOSTILE, "#000000", "#ffffff")],
     "origins": [("https://host.example",), ()],
     "conversations": [

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from webapp import errors
-from webapp.domain import Attachment, AttachmentId, AttachmentKind, ConversationId, ReaderId
+from webapp.domain import Attachment, AttachmentId, AttachmentKind, ConversationId
 from webapp.languages import gettext as _
 from webapp.prompts import MAX_ATTACHMENT_ID_CHARS
 from webapp.routes import answers
@@ -63,10 +63,10 @@ async def take_files(
     return [await take(owner, conversation_id, file.name, file.body, are_images_seen=sees_images) for file in files]
 
 
-async def content(request: Request, owner: ReaderId, attachment_id: str) -> Response:
-    """Answer with an attachment: an image to be shown, or text as it was told to the model."""
+async def content(request: Request, conversation_id: ConversationId, attachment_id: str) -> Response:
+    """Answer with what was sent in a conversation: an image to be shown, or text as it was told to the model."""
     wanted = AttachmentId(attachment_id[:MAX_ATTACHMENT_ID_CHARS])
-    found = await services(request).attachments.store.content(owner, wanted)
+    found = await services(request).attachments.store.content(reader(request), conversation_id, wanted)
     is_image = found.attachment.kind is AttachmentKind.IMAGE
     media_type = found.attachment.media_type if is_image else "text/plain; charset=utf-8"
     disposition = f"inline; filename*=UTF-8''{quote(found.attachment.name)}"

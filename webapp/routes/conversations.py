@@ -72,7 +72,7 @@ async def show(request: Request) -> Response:
     """
     conversation_id, owner, found = _id(request), reader(request), services(request)
     if "attachment" in request.query_params:
-        return await attachments.content(request, owner, request.query_params["attachment"])
+        return await attachments.content(request, conversation_id, request.query_params["attachment"])
     now = await snapshot(found.turns, owner, conversation_id, _window(request))
     if "raw" in request.query_params:
         return _raw(request, now)

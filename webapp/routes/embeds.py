@@ -28,6 +28,7 @@ from webapp.stores import Shelf
 from webapp.visitors import name_of
 from webapp.visits import FRAMES, INSETS, OperatorPass, Visit
 from webapp.webhooks import Event, transcript
+from webapp.wire import BegunVisit
 
 log = structlog.get_logger()
 
@@ -74,6 +75,7 @@ class VisitGate:
     def _admitted(self, connection: HTTPConnection, visit: Visit) -> ASGIApp:
         try:
             visit.require_open()
+            visit.require_place(connection.scope["path"].removeprefix(base(connection)))
         except errors.RillError as error:
             return _told(connection, connection.state.outside, visit.embed, error)
         return _renewed(connection, visit) if visit.is_old and _is_page(connection) else self._app
@@ -83,7 +85,7 @@ def enter(connection: HTTPConnection, visit: Visit, outside: str, place: str) ->
     """Have a visitor ask, in a frame or in an inset; `outside` is the path that the app is mounted at."""
     state = connection.state
     state.visit, state.reader, state.has_no_cookie = visit, visit.reader, True
-    state.outside, state.is_inset, state.framed = outside, place == INSETS, f"{outside}{FRAMES}{visit.token}"
+    state.outside, state.is_inset = outside, place == INSETS
     # Markup in a page of another origin has images, too.
     state.is_for_all = state.is_inset
 
@@ -101,7 +103,7 @@ class InsetGate:
 
 
 def _told(connection: HTTPConnection, outside: str, embed: Embed, error: errors.RillError) -> Response:
-    """Say in the frame of a chat why there is none, with the way to a new one if one has ended."""
+    """Say in the frame of a chat why there is none, with the way to a new one if there can be one."""
     if connection.scope["type"] == "websocket":
         return PlainTextResponse(error.sentence, error.status)
     found = services(connection)
@@ -113,7 +115,7 @@ def _told(connection: HTTPConnection, outside: str, embed: Embed, error: errors.
         base=outside,
         embed=embed,
         explanation=error.sentence,
-        has_ended=isinstance(error, errors.VisitEnded),
+        can_begin=isinstance(error, (errors.VisitEnded, errors.ConversationNotFound)),
         assets=found.assets,
     )
     return Response(body, error.status, {"Content-Security-Policy": framed_policy(embed.origins)}, "text/html")
@@ -153,13 +155,14 @@ async def begin(request: Request) -> Response:
         log.info("embed.refused", embed=embed.name, cause=error.cause, detail=error.detail)
         # A frame says why, in any page.
         return _framed(request, embed, str(request.url)) if is_htmx else _told(request, base(request), embed, error)
-    latest = await _latest(request, visit.reader)
+    visits = services(request).visits
+    visit = visits.at(visit, latest := await _latest(request, visit.reader))
     url = f"{base(request)}{FRAMES}{visit.token}/{f'c/{latest}' if latest else ''}"
     if answers.wants_json(request):
-        about = {"visit": visit.token, "url": origin(request) + url, "ends_at": visit.ends_at.isoformat()}
-        return JSONResponse(about, headers=_cors(request, embed))
+        told = BegunVisit(visit=visits.kept(visit), url=origin(request) + url, ends_at=visit.ends_at.isoformat())
+        return JSONResponse(told, headers=_cors(request, embed))
     if is_htmx and _can_set_in(request):
-        return await _set_in(request, visit, latest)
+        return await _set_in(request, visit)
     return _framed(request, embed, origin(request) + url) if is_htmx else RedirectResponse(url, 303)
 
 
@@ -174,13 +177,13 @@ def _framed(request: Request, embed: Embed, url: str) -> Response:
     return Response(body, media_type="text/html", headers=_cors(request, embed))
 
 
-async def _set_in(request: Request, visit: Visit, latest: ConversationId | None) -> Response:
-    """Show a visit's latest conversation, or a new one, as markup in the page that asks."""
+async def _set_in(request: Request, visit: Visit) -> Response:
+    """Show a visit's conversation, or a new one, as markup in the page that asks."""
     outside = base(request)
     inside = Request({**request.scope, "query_string": b"", "root_path": f"{outside}{INSETS}{visit.token}"})
     enter(inside, visit, outside, INSETS)
     inside.state.is_first = True
-    response = await _shown(inside, latest)
+    response = await _shown(inside, visit.conversation_id)
     response.headers.update(_cors(request, visit.embed))
     return response
 
@@ -290,7 +293,7 @@ async def _visit(request: Request, embed: Embed) -> Visit:
         await found.visitors.keep(visit.reader, visitor)
         return visit
     with suppress(errors.EmbedNotFound, errors.VisitEnded, errors.NotSignedIn):
-        visit = found.visits.read(request.query_params.get("visit", ""))
+        visit = found.visits.read_kept(request.query_params.get("visit", ""))
         visit.require_open()
         if visit.embed.name == embed.name:
             return found.visits.renewed(visit)

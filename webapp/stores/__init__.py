@@ -276,8 +276,8 @@ class AttachmentStore(Protocol):
     async def drop(self, owner: ReaderId, attachment_id: AttachmentId) -> None:
         """Delete an attachment that waits."""
 
-    async def content(self, owner: ReaderId, attachment_id: AttachmentId) -> Content:
-        """Give an owner's attachment with what it is. Raises `AttachmentNotFound`."""
+    async def content(self, owner: ReaderId, conversation_id: ConversationId, attachment_id: AttachmentId) -> Content:
+        """Give what was sent in an owner's conversation. Raises `AttachmentNotFound`."""
 
     async def contents(self, conversation_id: ConversationId, wanted: Collection[AttachmentId]) -> Sequence[Content]:
         """Give those of a conversation's attachments that are wanted, in no order."""

@@ -52,9 +52,10 @@ class SqlAttachments:
             await connection.execute(delete(attachments).where(c.owner == owner, c.id == attachment_id, _waits))
 
     @to_its_end
-    async def content(self, owner: ReaderId, attachment_id: AttachmentId) -> Content:
+    async def content(self, owner: ReaderId, conversation_id: ConversationId, attachment_id: AttachmentId) -> Content:
+        own = (c.owner == owner, c.conversation_id == conversation_id, c.id == attachment_id)
         async with self.database.reading() as connection:
-            found = await _contents(connection, select(attachments).where(c.owner == owner, c.id == attachment_id))
+            found = await _contents(connection, select(attachments).where(*own))
         if not found:
             raise AttachmentNotFound
         return found[0]
