@@ -129,6 +129,25 @@ async def test_several_cuts_in_one_reply_lose_and_repeat_nothing(
         assert await reply_text(page) == WHOLE
 
 
+async def test_a_menu_that_is_open_stays_so_when_the_connection_comes_back(
+    page: Page, server: RillServer, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = Paced.whole
+    async with network(server.url) as between:
+        await begin(page, between.url)
+        await has_ended(page)
+        await is_connected(page, "websocket")
+        seen = between.handshakes
+        await page.locator("article.reply summary", has_text="⋯").click()
+        await page.evaluate("document.querySelector('#rill-pulse').dataset.seen = ''")
+
+        between.cut_sockets()
+        await until(lambda: between.handshakes > seen, "another handshake")
+        await expect(page.locator("#rill-pulse[data-seen]")).to_have_count(0)
+
+        await expect(page.get_by_role("link", name="View raw")).to_be_visible()
+
+
 async def test_a_server_that_is_killed_mid_reply_leaves_the_text_and_a_retry(
     page: Page, server: RillServer, upstream: ScriptedUpstream
 ) -> None:
