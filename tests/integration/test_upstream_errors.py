@@ -45,7 +45,7 @@ async def endpoint(upstream: ScriptedUpstream) -> AsyncIterator[EndpointProvider
 
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[EndpointProvider]:
-    timeouts = Timeouts(connect=SECONDS, first_chunk=SECONDS, silence=SECONDS)
+    timeouts = Timeouts(connect=SECONDS, first_chunk=SECONDS, silence=SECONDS, idle=0.1)
     provider = EndpointProvider(
         base_url=url,
         api_key=KEY,
@@ -104,6 +104,27 @@ async def test_a_refused_connection_is_an_unreachable_endpoint(upstream: Scripte
 async def test_an_unknown_host_is_an_unreachable_endpoint() -> None:
     async with opened("http://no-such-host.invalid/v1") as provider:
         assert (await outcome(provider))[:2] == ("", "endpoint_unreachable")
+
+
+async def test_a_connection_without_a_request_is_closed_before_the_endpoint_does() -> None:
+    """A request that meets the endpoint's own closing is lost."""
+    body = b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: {len(body)}\r\n\r\n"
+    was_closed = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head.encode() + body)
+        while await reader.read(65_536):
+            pass
+        was_closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server, opened(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1") as provider:
+        assert (await outcome(provider))[:2] == ("Hi", None)
+        async with asyncio.timeout(4):  # The SDK's client would keep it for 5.
+            await was_closed.wait()
 
 
 def reply_articles(page: str) -> list[str]:

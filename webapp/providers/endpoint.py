@@ -59,12 +59,14 @@ class Timeouts:
     """How long an endpoint may take, in seconds.
 
     Connecting on any network takes less than 5. A large model reads a long prompt before its first chunk, so that may
-    take 60; between two chunks 30 of silence mean that nothing more will come.
+    take 60; between two chunks 30 of silence mean that nothing more will come. A connection without a request is closed
+    after 2, before it is by servers (uvicorn's and llama.cpp's after 5): a request that meets that is lost.
     """
 
     connect: float = 5.0
     first_chunk: float = 60.0
     silence: float = 30.0
+    idle: float = 2.0
 
 
 class EndpointProvider:
@@ -109,7 +111,8 @@ class EndpointProvider:
             http_client=openai.DefaultAioHttpClient(
                 # A limit on each read would cost more than all else that is done for a chunk; see `Deadline`.
                 timeout=httpx2.Timeout(None, connect=self._timeouts.connect),
-                limits=httpx2.Limits(max_connections=0),  # No limit; `None` would be aiohttp's own, 100.
+                # No limit; `None` would be aiohttp's own, 100.
+                limits=httpx2.Limits(max_connections=0, keepalive_expiry=self._timeouts.idle),
                 follow_redirects=True,
                 # Words compress badly one by one, and what is not compressed cannot be a bomb.
                 headers={"Accept-Encoding": "identity"},
