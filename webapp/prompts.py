@@ -44,7 +44,9 @@ def read_prompt(fields: Mapping[str, object]) -> SentPrompt:
     text, edits = fields.get("prompt"), fields.get("edits")
     if not isinstance(text, str):
         raise errors.BadRequest(_('This message has no "prompt" text in it.'))
-    request_id = _read_text(fields, "request_id", MAX_REQUEST_ID_CHARS)
+    request_id = _read_text(fields, "request_id")
+    if len(request_id) > MAX_REQUEST_ID_CHARS:
+        raise _unusable("request_id")
     return SentPrompt(
         text,
         RequestId(request_id) if request_id else new_request_id(),
@@ -67,18 +69,17 @@ def _attached(fields: Mapping[str, object]) -> tuple[AttachmentId, ...]:
 
 def read_assistant_id(fields: Mapping[str, object], name: str) -> AssistantId | None:
     """Read the id of an assistant, if there is one. Raises `BadRequest`."""
-    value = _read_text(fields, name, MAX_ASSISTANT_ID_CHARS)
-    return AssistantId(value) if value else None
+    return AssistantId(_read_text(fields, name)[:MAX_ASSISTANT_ID_CHARS]) or None
 
 
 def read_model(fields: Mapping[str, object]) -> str | None:
     """Read the name of a model, if one was chosen. Raises `BadRequest`."""
-    return _read_text(fields, "model", MAX_MODEL_CHARS)
+    return _read_text(fields, "model")[:MAX_MODEL_CHARS] or None
 
 
-def _read_text(fields: Mapping[str, object], name: str, most_chars: int) -> str | None:
-    value = fields.get(name) or None
-    if value is not None and (not isinstance(value, str) or len(value) > most_chars):
+def _read_text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name) or ""
+    if not isinstance(value, str):
         raise _unusable(name)
     return value
 

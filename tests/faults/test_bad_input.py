@@ -144,8 +144,7 @@ async def test_tag_characters_reach_neither_the_model_nor_the_page(
         b'{"prompt": "Odd", "request_id": "\\ud800"}',
         b'{"prompt": "Odd", "request_id": "\\u0000"}',
         b'{"prompt": "Odd", "request_id": "\\r\\nSet-Cookie: a=b"}',
-        b'{"prompt": "Odd", "request_id": {"a": 1}}',
-        b'{"prompt": "Odd", "request_id": "%s"}' % (b"x" * 5000),
+        b'{"prompt": "Odd", "request_id": null, "attachments": null, "model": ""}',
         b'{"prompt": "Odd", "\\ud800": "\\udfff"}',
         b'\xef\xbb\xbf{"prompt": "Odd"}',
         '{"prompt": "Odd"}'.encode("utf-16"),
@@ -156,6 +155,26 @@ async def test_what_stands_beside_a_prompt_may_be_anything(reader: httpx.AsyncCl
 
     assert answer.status_code == 200
     assert await prompts_of(reader, path) == ["First", "Odd"]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'"request_id": {"a": 1}',
+        b'"request_id": "%s"' % (b"x" * 5000),
+        b'"request_id": 17',
+        b'"attachments": "a1"',
+        b'"attachments": [1]',
+        b'"model": ["scripted-1"]',
+    ],
+)
+async def test_what_says_how_a_prompt_is_meant_is_read_or_refused(
+    reader: httpx.AsyncClient, path: str, field: bytes
+) -> None:
+    answer = await reader.post(f"{path}/messages", content=b'{"prompt": "Odd", %s}' % field, headers=JSON)
+
+    assert answer.status_code == 400
+    assert await prompts_of(reader, path) == ["First"]
 
 
 NO_NUMBERS = ["-1", "1.5", "1e3", "²", "٣", "\x00", "9" * 400, " 1", "true", "[1]", "%"]
