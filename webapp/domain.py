@@ -332,7 +332,8 @@ class Delivery:
 class ImportedConversation:
     """A conversation that was held elsewhere. `head` is the number of a message on the branch to show.
 
-    The same conversation has the same `source_key` each time that it is brought along.
+    The same conversation has the same `source_key` each time that it is brought along. `contents` is what its messages
+    have attached.
     """
 
     source_key: str
@@ -341,6 +342,7 @@ class ImportedConversation:
     setup: Setup
     messages: tuple[Message, ...]
     head: int
+    contents: tuple[Content, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

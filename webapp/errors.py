@@ -221,6 +221,13 @@ class AttachmentRefused(RillError):
     cause = "attachment_refused"
 
 
+class AttachmentsBusy(AttachmentRefused):
+    """A file that could be attached, were not so many being read just now."""
+
+    status = 503
+    cause = "attachments_busy"
+
+
 class ImportRefused(RillError):
     """A file of conversations that cannot be read; the sentence says why."""
 

@@ -7,18 +7,25 @@ what is neither a prompt nor a reply (tools, system messages, empty ones) is lef
 from __future__ import annotations
 
 import asyncio
+import binascii
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
+import structlog
+
 from webapp import errors
+from webapp.attachments import read_file
 from webapp.domain import (
     MAX_COMMENT_CHARS,
+    MOST_ATTACHMENTS,
+    Content,
     ImportedConversation,
     Measures,
     Message,
@@ -35,6 +42,8 @@ from webapp.setups import MAX_MODEL_CHARS, MAX_NAME_CHARS, read_setup
 from webapp.stores import ImportStore
 from webapp.stores.texts import title_from
 from webapp.text import clean, one_line, without_tags
+
+log = structlog.get_logger()
 
 MOST_CONVERSATIONS = 5_000
 MOST_MESSAGES = 10_000
@@ -57,31 +66,83 @@ class Node:
     about: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """What was attached to a message, as it came."""
+
+    name: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A conversation in an export, with the files of its messages, by their numbers."""
+
+    conversation: ImportedConversation
+    files: Mapping[int, Sequence[File]]
+
+
+Opener = Callable[[str], bytes | None]
+"""Gives a file beside the JSON by its path, or `None` where there is none."""
+
+
 class Imports:
     """Keeps what readers bring along. Methods raise `StoreUnavailable` when the database fails.
 
     `are_own_allowed` says whether readers may set conversations up; otherwise what is imported is set up as a new one.
+    `are_files_kept` says whether what is attached is brought along too.
     """
 
-    def __init__(self, store: ImportStore, *, are_own_allowed: bool) -> None:
-        self._store, self._are_own_allowed = store, are_own_allowed
+    def __init__(self, store: ImportStore, *, are_own_allowed: bool, are_files_kept: bool) -> None:
+        self._store, self._are_own_allowed, self._are_files_kept = store, are_own_allowed, are_files_kept
         self._one_at_a_time = asyncio.Lock()
 
     async def keep(self, owner: ReaderId, body: bytes) -> int:
-        """Add the conversations of an export to a reader's own; give how many were new. Raises `ImportRefused`.
+        """Add the conversations of an export to a reader's own; give how many were new.
 
-        One that was brought along before is there already, and is left as it is.
+        One that was brought along before is there already, and is left as it is. Raises `ImportRefused`, and
+        `AttachmentsBusy` when no file can be read just now; what was added before that stays.
         """
         async with self._one_at_a_time:
-            found = await asyncio.to_thread(read, body)
-            if not self._are_own_allowed:
-                found = [replace(conversation, setup=Setup()) for conversation in found]
-            return sum([await self._store.keep(owner, conversation) for conversation in found])
+            return sum([await self._keep(owner, found) for found in await asyncio.to_thread(read, body)])
+
+    async def _keep(self, owner: ReaderId, found: Found) -> bool:
+        conversation = found.conversation
+        if await self._store.has(owner, conversation.source_key):
+            return False
+        if not self._are_own_allowed:
+            conversation = replace(conversation, setup=Setup())
+        if self._are_files_kept:
+            conversation = await _with_files(conversation, found.files)
+        return await self._store.keep(owner, conversation)
 
 
-def read(body: bytes) -> Sequence[ImportedConversation]:
+async def _with_files(conversation: ImportedConversation, files: Mapping[int, Sequence[File]]) -> ImportedConversation:
+    """Attach what can be attached here: files are read like those that a reader chooses, whatever they claim to be."""
+    kept = {number: await _read_files(those) for number, those in files.items()}
+    messages = [
+        replace(each, attachments=tuple(content.attachment for content in kept.get(each.number, ())))
+        for each in conversation.messages
+    ]
+    contents = tuple(content for those in kept.values() for content in those)
+    return replace(conversation, messages=tuple(messages), contents=contents)
+
+
+async def _read_files(files: Sequence[File]) -> Sequence[Content]:
+    contents = []
+    for file in files:
+        try:
+            contents.append(await read_file(file.name, file.body))
+        except errors.AttachmentsBusy:
+            raise
+        except errors.AttachmentRefused as error:
+            log.info("import.file_refused", cause=error.cause)
+    return contents
+
+
+def read(body: bytes) -> Sequence[Found]:
     """Read an export: JSON, or a zip file with such JSON in it. Raises `ImportRefused`."""
-    found = [each for text in _texts(body) for each in _conversations(text)]
+    found = [each for text, opener in _texts(body) for each in _conversations(text, opener)]
     if not found:
         raise errors.ImportRefused(_("No conversations of Rill, ChatGPT or Open WebUI were found in this file."))
     if len(found) > MOST_CONVERSATIONS:
@@ -91,40 +152,58 @@ def read(body: bytes) -> Sequence[ImportedConversation]:
     return found
 
 
-def _texts(body: bytes) -> Iterator[bytes]:
+def _texts(body: bytes) -> Iterator[tuple[bytes, Opener]]:
     if not body.startswith(b"PK"):
-        yield body
+        yield body, lambda _path: None
         return
     try:
         with zipfile.ZipFile(BytesIO(body)) as archive:
             named = [each for each in archive.infolist() if each.filename.lower().endswith(".json")]
             # ChatGPT's has other files of JSON beside this one.
             whole = [each for each in named if each.filename.rpartition("/")[2] == "conversations.json"]
-            chosen = whole or named
-            if sum(each.file_size for each in chosen) > MOST_BYTES:
-                raise errors.ImportRefused(_("This file holds too much to be imported at once."))
-            for each in chosen:
-                yield archive.read(each)
+            packed = _Packed(archive)
+            for each in whole or named:
+                yield packed.read(each), packed.open
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
         raise errors.ImportRefused(_("This zip file cannot be read."), detail=type(error).__name__) from error
 
 
-def _conversations(text: bytes) -> Iterator[ImportedConversation]:
+class _Packed:
+    """A zip file, of which no more is unpacked than may be."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive, self._left = archive, MOST_BYTES
+        self._files = {each.filename: each for each in archive.infolist()}
+
+    def read(self, info: zipfile.ZipInfo) -> bytes:
+        """Unpack a file. Raises `ImportRefused`."""
+        self._left -= info.file_size
+        if self._left < 0:
+            raise errors.ImportRefused(_("This file holds too much to be imported at once."))
+        return self._archive.read(info)
+
+    def open(self, path: str) -> bytes | None:
+        """Unpack a file, if it is there."""
+        info = self._files.get(path)
+        return None if info is None else self.read(info)
+
+
+def _conversations(text: bytes, opener: Opener) -> Iterator[Found]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise errors.ImportRefused(_("This file is not valid JSON."), detail=type(error).__name__) from error
     for each in content if isinstance(content, list) else [content]:
-        if isinstance(each, dict) and (made := _conversation(each)) is not None:
+        if isinstance(each, dict) and (made := _conversation(each, opener)) is not None:
             yield made
 
 
-def _conversation(each: Mapping[str, Any]) -> ImportedConversation | None:
+def _conversation(each: Mapping[str, Any], opener: Opener) -> Found | None:
     """Read one conversation, in whichever of the three forms it is; `None` for what is none of them."""
     if each.get("format") == FORMAT:
         messages, head = each.get("messages"), each.get("head")
         nodes = [_of_rill(about) for about in messages if isinstance(about, dict)] if isinstance(messages, list) else []
-        return _made(each, nodes, None if head is None else str(head), each.get("updated_at"))
+        return _made(each, nodes, None if head is None else str(head), each.get("updated_at"), opener)
     if isinstance(each.get("mapping"), dict):
         nodes = [_of_chatgpt(key, entry) for key, entry in each["mapping"].items() if isinstance(entry, dict)]
         return _made(each, nodes, _key(each.get("current_node")), each.get("update_time"))
@@ -163,8 +242,12 @@ def _of_open_webui(key: str, entry: Mapping[str, Any]) -> Node:
 
 
 def _made(
-    about: Mapping[str, Any], nodes: Sequence[Node], head: str | None, updated_at: object
-) -> ImportedConversation | None:
+    about: Mapping[str, Any],
+    nodes: Sequence[Node],
+    head: str | None,
+    updated_at: object,
+    opener: Opener | None = None,
+) -> Found | None:
     by_key = {node.key: node for node in nodes}
     if len(by_key) > MOST_MESSAGES:
         raise errors.ImportRefused(_("A conversation can have %(limit)s messages.", limit=MOST_MESSAGES))
@@ -173,7 +256,7 @@ def _made(
     if not messages:
         return None
     source = f"{about.get('id') or about.get('conversation_id') or ''}\0{messages[0].text}\0{messages[0].created_at}"
-    return ImportedConversation(
+    conversation = ImportedConversation(
         hashlib.sha256(source.encode("utf-8", "replace")).hexdigest(),
         one_line(_string(about.get("title")))[:MAX_TITLE_CHARS] or title_from(messages[0].text),
         min(moment, datetime.now(UTC)),
@@ -181,6 +264,28 @@ def _made(
         messages,
         _kept(by_key, numbers, head) or messages[-1].number,
     )
+    if opener is None:
+        return Found(conversation, {})
+    files = {numbers[key]: _files(by_key[key].about.get("attachments"), opener) for key in numbers}
+    return Found(conversation, {number: those for number, those in files.items() if those})
+
+
+def _files(listed: object, opener: Opener) -> Sequence[File]:
+    """Read what a message of Rill's has attached, whether it is in the JSON or beside it."""
+    entries = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    files = []
+    for each in entries[:MOST_ATTACHMENTS]:
+        body = opener(_string(each.get("file"))) or _data(each.get("data"))
+        if body:
+            files.append(File(_string(each.get("name")), body))
+    return files
+
+
+def _data(value: object) -> bytes:
+    try:
+        return b64decode(_string(value), validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _numbered(by_key: Mapping[str, Node], moment: datetime) -> tuple[tuple[Message, ...], dict[str, int]]:

@@ -226,8 +226,15 @@ class Imported(TypedDict):
     imported: int
 
 
-class ExportedFile(TypedDict):
-    """What was attached to a message, without its content; its size is in bytes."""
+class FileContent(TypedDict, total=False):
+    """Where the content of a file is: in `data`, as Base64, or in a zip file at the path `file`; or neither."""
+
+    data: str
+    file: str
+
+
+class ExportedFile(FileContent):
+    """What was attached to a message; its size is in bytes."""
 
     name: str
     kind: str

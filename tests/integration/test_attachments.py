@@ -125,7 +125,7 @@ async def test_a_pdf_tells_a_model_nothing_that_its_reader_cannot_see(
     hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
     monkeypatch.setattr(attachments, "read_pdf", _gives(f"Seen\x00{hidden}"))
 
-    content = await attachments._read("x.pdf", b"%PDF-", are_images_seen=True)
+    content = await attachments.read_file("x.pdf", b"%PDF-")
 
     assert content.body == b"Seen"
 

@@ -6,12 +6,16 @@ import asyncio
 import json
 import re
 import zipfile
+from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
 
-from tests.clients import Gated, ask, asking, new_reader
+import httpx
+
+from tests.clients import LINES, Gated, ask, asking, new_reader
 from tests.dom import Dom
 from tests.fakes import RillServer, ScriptedUpstream, rill_server
+from tests.files import image, pdf
 
 REPLY = "A *river* <b>flows</b>.\n\n```python\nprint(1)\n```"
 
@@ -126,6 +130,59 @@ async def test_all_conversations_in_one_file(server: RillServer, upstream: Scrip
         f"{stem}-{ids[name][:6]}.{suffix}" for name, stem in stems.items() for suffix in ("md", "json")
     )
     assert titles == {"../../etc", "الأنهار", "Same"}
+
+
+async def attached(reader: httpx.AsyncClient, *files: tuple[str, bytes]) -> str:
+    """Have a prompt with files answered; give the path of its conversation."""
+    answer = await reader.post("/attachments", files=[("file", file) for file in files], headers=LINES)
+    sent = {"prompt": "Look", "attachments": [each["id"] for each in answer.json()["attachments"]]}
+    return (await reader.post("/messages", json=sent, headers=LINES)).headers["location"]
+
+
+FILES = (
+    ("a <cat>.png", image()),
+    ("notes [1].md", b"Some <b>notes</b>"),
+    ("paper.pdf", pdf("Rivers")),
+    ("x.json", b"{"),
+)
+
+
+async def test_a_page_that_stands_alone_has_what_is_attached_in_it(server: RillServer) -> None:
+    async with new_reader(server) as reader:
+        path = await attached(reader, *FILES)
+        page = Dom((await reader.get(f"{path}/export?as=html")).text).document
+
+    (picture,) = page.select(".attachments img")
+    assert str(picture.attrs["src"]).startswith("data:image/jpeg;base64,")
+    assert (picture.attrs["alt"], picture.attrs["width"]) == ("a <cat>.png", "64")
+    links = page.select(".attachments a[download]")
+    assert [link.text for link in links] == ["notes [1].md", "paper.pdf", "x.json"]
+    start, _, data = str(links[0].attrs["href"]).partition(",")
+    assert (start, b64decode(data)) == ("data:text/plain;charset=utf-8;base64", b"Some <b>notes</b>")
+
+
+async def test_a_file_of_all_has_what_is_attached_beside_each(server: RillServer) -> None:
+    async with new_reader(server) as reader:
+        path = await attached(reader, *FILES)
+        stem = f"Look-{path.removeprefix('/c/')[:6]}"
+        answer = await reader.get("/export")
+
+    with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+        (prompt, _reply) = json.loads(archive.read(f"{stem}.json"))["messages"]
+        files = {each["name"]: each["file"] for each in prompt["attachments"]}
+        text = archive.read(f"{stem}.md").decode()
+        contents = {name: archive.read(file) for name, file in files.items()}
+
+    assert files == {
+        "a <cat>.png": f"{stem}/1-a-cat.jpg",
+        "notes [1].md": f"{stem}/2-notes-1.md",
+        "paper.pdf": f"{stem}/3-paper-pdf.txt",
+        "x.json": f"{stem}/4-x-json.txt",
+    }
+    assert contents["a <cat>.png"].startswith(b"\xff\xd8\xff")
+    assert contents["notes [1].md"] == b"Some <b>notes</b>"
+    assert b"Rivers" in contents["paper.pdf"]
+    assert f"- ![a <cat>.png](<{stem}/1-a-cat.jpg>)\n- [notes \\[1\\].md](<{stem}/2-notes-1.md>)\n" in text
 
 
 async def test_nobody_else_and_in_no_other_form(server: RillServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from tests.clients import LINES, ask, new_reader
 from tests.dom import Dom
 from tests.fakes import RillServer, ScriptedUpstream, rill_server
-from tests.unit.test_imports import CHATGPT
+from tests.files import image
+from tests.integration.test_exports import FILES, attached
+from tests.unit.test_imports import CHATGPT, rill
 
 
 def file(body: bytes) -> dict[str, tuple[str, bytes, str]]:
@@ -39,6 +42,49 @@ async def test_what_was_exported_comes_back_with_every_branch(server: RillServer
     for name in ("title", "head", "messages", "updated_at"):
         assert brought[name] == exported.json()[name]
     assert [element.text for element in shown.select(".reply strong")] == ["two", "two"]
+
+
+@pytest.mark.parametrize("way", ["json", "zip"])
+async def test_what_is_attached_comes_along(server: RillServer, upstream: ScriptedUpstream, way: str) -> None:
+    async with new_reader(server) as reader, new_reader(server) as other:
+        path = await attached(reader, *FILES)
+        exported = await reader.get(f"{path}/export?as=json" if way == "json" else "/export")
+
+        answer = await other.post("/import", files=file(exported.content), headers=LINES)
+        again = await other.post("/import", files=file(exported.content), headers=LINES)
+        (link,) = Dom((await other.get("/")).text).document.select("#rill-recent li a")
+        brought = str(link.attrs["href"])
+        page = Dom((await other.get(brought)).text).document
+        shown = [(await other.get(brought + str(each.attrs["href"]))).content for each in page.select(".attachments a")]
+        foreign = await reader.get(f"{brought}{page.select('.attachments a')[0].attrs['href']}")
+        await ask(other, "What was it?", brought)
+
+    assert (answer.json(), again.json()) == ({"imported": 1}, {"imported": 0})
+    assert [each.text for each in page.select(".attachments bdi")] == ["notes [1].md", "paper.pdf", "x.json"]
+    assert shown[0].startswith(b"\xff\xd8\xff")
+    assert shown[1] == b"Some <b>notes</b>"
+    assert foreign.status_code == 404
+    told = upstream.exchanges[-1].body["messages"][-3]["content"]
+    assert "Some <b>notes</b>" in json.dumps(told)
+    assert "data:image/jpeg" in json.dumps(told)
+
+
+async def test_files_that_cannot_be_attached_here_are_left_out(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    files = [{"name": "a.png", "data": b64encode(image()[:60]).decode()}, {"name": "b.txt", "data": "Qg=="}]
+    brought = rill({"number": 1, "role": "user", "text": "Look", "attachments": files})
+    for settings, kept in (({}, ["b.txt"]), ({"RILL_ATTACHMENTS": "false"}, [])):
+        folder = tmp_path / str(len(kept))
+        folder.mkdir()
+        async with (
+            rill_server(folder, OPENAI_BASE_URL=upstream.base_url, OPENAI_API_KEY="k", **settings) as server,
+            new_reader(server) as reader,
+        ):
+            await reader.post("/import", files=file(json.dumps(brought).encode()), headers=LINES)
+            (link,) = Dom((await reader.get("/")).text).document.select("#rill-recent li a")
+            page = Dom((await reader.get(str(link.attrs["href"]))).text).document
+
+        assert [each.text for each in page.select(".prompt .text")] == ["Look"]
+        assert [each.text for each in page.select(".attachments bdi")] == kept
 
 
 async def test_an_imported_conversation_is_found_and_goes_on(server: RillServer, upstream: ScriptedUpstream) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from webapp.domain import ImportedConversation, TurnState
 from webapp.errors import ImportRefused
-from webapp.imports import MOST_MESSAGES, read
+from webapp.imports import MOST_BYTES, MOST_MESSAGES, File, read
 
 
 def chatgpt_node(
@@ -59,7 +59,7 @@ OPEN_WEBUI = {
 
 def only(content: object) -> ImportedConversation:
     (found,) = read(json.dumps(content).encode())
-    return found
+    return found.conversation
 
 
 def shape(conversation: ImportedConversation) -> list[tuple[int, int | None, str, str]]:
@@ -105,8 +105,44 @@ def test_a_zip_file_with_other_files_in_it() -> None:
 
     first, second = read(packed.getvalue())
 
-    assert first.source_key == second.source_key
-    assert shape(first) == shape(only(CHATGPT))
+    assert first.conversation.source_key == second.conversation.source_key
+    assert shape(first.conversation) == shape(only(CHATGPT))
+
+
+def attached(*files: Any) -> dict[str, Any]:
+    return rill({"number": 1, "role": "user", "text": "a", "attachments": list(files)})
+
+
+def test_files_are_in_the_json_or_beside_it() -> None:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        files = [{"name": "a.txt", "file": "T/1-a.txt"}, {"name": "b", "file": "../b"}, {"name": "c", "data": "Yw=="}]
+        archive.writestr("T.json", json.dumps(attached(*files)))
+        archive.writestr("T/1-a.txt", b"A")
+
+    (found,) = read(packed.getvalue())
+
+    assert found.files == {1: [File("a.txt", b"A"), File("c", b"c")]}
+
+
+@pytest.mark.parametrize(
+    "file", [3, {}, {"name": "a", "data": "no base64!"}, {"name": "a", "data": 3}, {"name": "a", "file": "/etc/passwd"}]
+)
+def test_a_file_that_did_not_come_along_is_left_out(file: object) -> None:
+    (found,) = read(json.dumps(attached(file)).encode())
+
+    assert shape(found.conversation) == [(1, None, "user", "a")]
+    assert found.files == {}
+
+
+def test_files_beside_the_json_count_as_what_is_unpacked() -> None:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("T.json", json.dumps(attached({"name": "a", "file": "a"}, {"name": "b", "file": "a"})))
+        archive.writestr("a", b" " * (MOST_BYTES * 2 // 3))
+
+    with pytest.raises(ImportRefused, match="too much"):
+        read(packed.getvalue())
 
 
 def rill(*messages: Any, **more: Any) -> dict[str, Any]:
@@ -134,7 +170,8 @@ def test_what_makes_no_sense_is_left_out(messages: list[Any], texts: list[str] |
         with pytest.raises(ImportRefused):
             read(content)
         return
-    (conversation,) = read(content)
+    (found,) = read(content)
+    conversation = found.conversation
 
     assert [message.text for message in conversation.messages] == texts
     assert conversation.head in {message.number for message in conversation.messages}

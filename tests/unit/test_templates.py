@@ -108,8 +108,13 @@ def models() -> list[Model]:
     return [Model(kind, HOSTILE, HOSTILE, state, HOSTILE) for kind in ModelKind for state in ModelState]
 
 
+IMAGE = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.IMAGE, "image/jpeg", 1_200_000, 40, 30)
+TEXT = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.TEXT, "text/plain", 10)
+
+
 def parts() -> list[Parts]:
     return [
+        Parts((replace(PROMPT, attachments=(IMAGE, TEXT)), ENDS[0]), ()),
         Parts((PROMPT, ENDS[0]), (message(3, Role.USER),), earlier=7),
         Parts((), ()),
         *(Parts((), (PROMPT, end)) for end in ENDS),
@@ -117,8 +122,6 @@ def parts() -> list[Parts]:
     ]
 
 
-IMAGE = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.IMAGE, "image/jpeg", 1_200_000, 40, 30)
-TEXT = Attachment(AttachmentId(HOSTILE), HOSTILE, AttachmentKind.TEXT, "text/plain", 10)
 ASSISTANT = Assistant(AssistantId(HOSTILE), HOSTILE, HOSTILE, HOSTILE, starters=(HOSTILE,))
 LISTED = ListedConversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW)
 EMBED = Embed.model_validate({"name": "support", "origins": ["https://host.example"], "title": HOSTILE[:60]})
@@ -191,6 +194,7 @@ SAMPLES: dict[str, list[Any]] = {
     "style": [Markup("<!-- a style sheet -->")],
     "embed": [EMBED],
     "can_begin": [True, False],
+    "carried": [{}, {each.id: f"data:,{HOSTILE}" for each in (IMAGE, TEXT)}],
     "snippets": [snippets("http://localhost:8000/embed/x", HOSTILE, "#000000", "#ffffff")],
     "origins": [("https://host.example",), ()],
     "conversations": [
@@ -287,7 +291,7 @@ def test_hostile_text_stays_text(renderer: Renderer, name: str) -> None:
         for element in elements(html):
             assert element.tag != "style"
             assert element.tag != "iframe" or name in FRAMED
-            assert element.tag != "img" or str(element.attrs["src"]).startswith(("?attachment=", "/static/"))
+            assert element.tag != "img" or str(element.attrs["src"]).startswith(("?attachment=", "/static/", "data:"))
             assert not [found for found in element.attrs if found.startswith("on")]
             assert element.tag != "script" or element.attrs.get("nonce") or name == "host/head.html"
         # An attribute value may hold no raw `<` either: htmx rewrites `<hx-` wherever it stands (FAULTS, hole b).

@@ -24,6 +24,7 @@ from webapp.domain import (
     Content,
     Conversation,
     ConversationId,
+    Message,
     ReaderId,
 )
 from webapp.languages import gettext as _
@@ -63,8 +64,7 @@ class Attachments:
         self, owner: ReaderId, conversation_id: ConversationId | None, name: str, body: bytes, *, are_images_seen: bool
     ) -> Attachment:
         """Read a file and keep it for the next prompt. Raises `AttachmentRefused` with the reason."""
-        name = _shown_name(name)
-        content = await _read(name, body, are_images_seen=are_images_seen)
+        content = await read_file(name, body, are_images_seen=are_images_seen)
         if not await self.store.add(owner, conversation_id, content, MOST_ATTACHMENTS):
             raise errors.AttachmentRefused(_("A message can have %(limit)s attachments.", limit=MOST_ATTACHMENTS))
         return content.attachment
@@ -74,13 +74,9 @@ class Attachments:
 
         Raises `AttachmentsUnread` when the database fails.
         """
-        wanted, total = set(), 0
-        for message in reversed(conversation.messages):
-            for each in message.attachments:
-                is_told = are_images_seen or each.kind is AttachmentKind.TEXT
-                if is_told and each.id not in wanted and total + each.size <= MOST_TOLD_BYTES:
-                    wanted.add(each.id)
-                    total += each.size
+        attached = attachments_of(conversation.messages)
+        told = [each for each in attached if are_images_seen or each.kind is AttachmentKind.TEXT]
+        wanted = newest(told, MOST_TOLD_BYTES)
         if not wanted:
             return {}
         try:
@@ -98,7 +94,24 @@ class Attachments:
             await asyncio.sleep(PURGE_SECONDS)
 
 
-async def _read(name: str, body: bytes, *, are_images_seen: bool) -> Content:
+def attachments_of(messages: Sequence[Message]) -> Sequence[Attachment]:
+    """Give what messages have attached, in their order; edited prompts have some of it in common."""
+    return [each for message in messages for each in message.attachments]
+
+
+def newest(attached: Sequence[Attachment], most_bytes: int) -> set[AttachmentId]:
+    """Choose among attachments the last ones, as many as fit."""
+    chosen: set[AttachmentId] = set()
+    for each in reversed(attached):
+        if each.id not in chosen and each.size <= most_bytes:
+            chosen.add(each.id)
+            most_bytes -= each.size
+    return chosen
+
+
+async def read_file(name: str, body: bytes, *, are_images_seen: bool = True) -> Content:
+    """Make of a file what is kept of it, whoever called it what. Raises `AttachmentRefused` with the reason."""
+    name = _shown_name(name)
     if not body:
         raise errors.AttachmentRefused(_("“%(name)s” is empty.", name=name))
     if body.startswith(b"%PDF-"):

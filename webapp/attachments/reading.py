@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from webapp.errors import AttachmentRefused
+from webapp.errors import AttachmentRefused, AttachmentsBusy
 from webapp.languages import N_, number
 from webapp.languages import gettext as _
 
@@ -66,7 +66,7 @@ async def read_pdf(name: str, body: bytes) -> str:
 async def _read(kind: str, name: str, body: bytes) -> tuple[dict[str, str], bytes]:
     global _waiting
     if _waiting >= MOST_WAITING:
-        raise AttachmentRefused(
+        raise AttachmentsBusy(
             _("Too many files are being read just now. Attach “%(name)s” again in a moment.", name=name)
         )
     _waiting += 1

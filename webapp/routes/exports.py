@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 
 from webapp import errors
 from webapp.domain import WHOLE, Conversation, ConversationId
-from webapp.exports import as_markdown, file_name
+from webapp.exports import as_data_url, as_markdown, file_name
 from webapp.feeds import snapshot
 from webapp.languages import gettext as _
 from webapp.rendering import Parts
@@ -33,17 +33,17 @@ async def conversation(request: Request) -> Response:
     form = request.query_params.get("as")
     if form == "json":
         whole, text = await found.exports.json(owner, conversation_id)
-        return _file(file_name(whole, "json"), "application/json", text)
+        return _file(file_name(whole, ".json"), "application/json", text)
     if form not in {"markdown", "html"}:
         raise errors.BadRequest(_("A conversation can be had as markdown, html or json."))
     now = (await snapshot(found.turns, owner, conversation_id, WHOLE)).conversation
     if form == "markdown":
-        return _file(file_name(now, "md"), "text/markdown", as_markdown(now))
-    return _file(file_name(now, "html"), "text/html", _page(request, now))
+        return _file(file_name(now, ".md"), "text/markdown", as_markdown(now))
+    return _file(file_name(now, ".html"), "text/html", await _page(request, now))
 
 
 async def everything(request: Request) -> Response:
-    """`GET /export`: all conversations of a reader, each as Markdown and as JSON, in a zip file."""
+    """`GET /export`: all conversations of a reader, each as Markdown and JSON with what is attached, in a zip file."""
     file = await services(request).exports.zip(reader(request))
     headers = {**SAFE_HEADERS, "Content-Disposition": 'attachment; filename="conversations.zip"'}
     return StreamingResponse(_pieces(file), media_type="application/zip", headers=headers)
@@ -60,15 +60,20 @@ async def bring(request: Request) -> Response:
     return RedirectResponse(f"{asking_page(request).archive_url}?imported={count}", 303)
 
 
-def _page(request: Request, whole: Conversation) -> str:
+async def _page(request: Request, whole: Conversation) -> str:
     """Make a page that needs nothing but itself."""
     found = services(request)
     style = found.assets.get(found.assets.style(""))
     if style is None:
         raise LookupError("there is no style sheet")
     sheet = Markup(f"<style>{style.body.decode()}</style>")  # noqa: S704  # Ours, from the static folder.
+    carried = await found.exports.carried(whole.id, whole.messages)
     return found.renderer.render(
-        "pages/export.html", title=whole.title, parts=Parts(settled=whole.messages), style=sheet
+        "pages/export.html",
+        title=whole.title,
+        parts=Parts(settled=whole.messages),
+        carried={name: as_data_url(content) for name, content in carried.items()},
+        style=sheet,
     )
 
 

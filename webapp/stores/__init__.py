@@ -378,5 +378,8 @@ class Outbox(Protocol):
 class ImportStore(Protocol):
     """Conversations that readers bring along."""
 
+    async def has(self, owner: ReaderId, source_key: str) -> bool:
+        """Tell whether an owner brought a conversation along before."""
+
     async def keep(self, owner: ReaderId, imported: ImportedConversation) -> bool:
         """Add a conversation to an owner's own; tell whether it is new, and was not brought along before."""

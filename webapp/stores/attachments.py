@@ -33,10 +33,7 @@ class SqlAttachments:
             count = select(func.count()).select_from(attachments).where(c.owner == owner, c.place == place, _waits)
             if (await connection.scalar(count) or 0) >= most:
                 return False
-            about = json.dumps(asdict(content.attachment))
-            values = {"id": content.attachment.id, "owner": owner, "place": place, "about": about}
-            now = self.database.now()
-            await connection.execute(insert(attachments).values(**values, body=content.body, created_at=now))
+            await keep_content(connection, owner, content, self.database.now(), place=place)
             return True
 
     @to_its_end
@@ -70,6 +67,28 @@ class SqlAttachments:
     async def purge_waiting(self, before: datetime) -> int:
         async with self.database.writing() as connection:
             return (await connection.execute(delete(attachments).where(_waits, c.created_at < before))).rowcount
+
+
+async def keep_content(
+    connection: AsyncConnection,
+    owner: ReaderId,
+    content: Content,
+    now: datetime,
+    *,
+    place: str = "",
+    conversation_id: ConversationId | None = None,
+) -> None:
+    """Keep an attachment: in a place, where it waits, or as a part of a conversation."""
+    values = {
+        "id": content.attachment.id,
+        "owner": owner,
+        "place": place,
+        "conversation_id": conversation_id,
+        "about": json.dumps(asdict(content.attachment)),
+        "body": content.body,
+        "created_at": now,
+    }
+    await connection.execute(insert(attachments).values(values))
 
 
 async def take_waiting(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from webapp.domain import ImportedConversation, ReaderId
+from webapp.stores.attachments import keep_content, write_attachments
 from webapp.stores.branches import children_of, newest_leaf
 from webapp.stores.database import Database, insert_or, new_conversation_id, to_its_end
 from webapp.stores.search import TITLE, keep_searchable
@@ -21,6 +22,13 @@ class SqlImports:
 
     def __init__(self, database: Database) -> None:
         self.database = database
+
+    @to_its_end
+    async def has(self, owner: ReaderId, source_key: str) -> bool:
+        c = conversations.c
+        query = select(c.id).where(c.owner == owner, c.request_key == source_key)
+        async with self.database.reading() as connection:
+            return (await connection.execute(query)).first() is not None
 
     @to_its_end
     async def keep(self, owner: ReaderId, imported: ImportedConversation) -> bool:
@@ -59,10 +67,13 @@ class SqlImports:
                     "model": message.measures.model or None,
                     "rating": message.rating,
                     "comment": message.comment or None,
+                    "attachments": write_attachments(message.attachments),
                 }
                 for message in imported.messages
             ]
             await connection.execute(insert(messages), rows)
+            for content in imported.contents:
+                await keep_content(connection, owner, content, self.database.now(), conversation_id=conversation_id)
             await keep_searchable(connection, owner, conversation_id, TITLE, imported.title)
         for start in range(0, len(imported.messages), BATCH):
             async with self.database.writing() as connection:
