@@ -21,6 +21,7 @@
     |-- TitleRefused                  422
     |-- SetupRefused                  422
     |-- AttachmentRefused             422
+    |   `-- AttachmentsBusy           503
     |-- ImportRefused                 422
     |-- ModelNotOffered               422
     |-- TurnRunning                   409
@@ -30,6 +31,9 @@
     |-- ServerEnding                  503
     |-- BadRequest                    400
     |-- BodyTooLarge                  413
+    |-- HeadTooLarge                  431
+    |-- HostNotAllowed                400
+    |-- OriginNotAllowed              403
     |-- ImageUnavailable              502
     |-- AttachmentsUnread             503
     |-- StoreUnavailable              503
@@ -80,6 +84,25 @@ class ConversationNotFound(NotFound):
 
     cause = "conversation_not_found"
     sentence = N_("There is no such conversation in this browser.")
+
+
+class HeadTooLarge(RillError):
+    status = 431
+    cause = "head_too_large"
+    sentence = "The head of this request is too large."
+
+
+# Who is told these sets the server up, or has to ask who does; in English, as its log and its settings are.
+class HostNotAllowed(RillError):
+    status = 400
+    cause = "host_not_allowed"
+    sentence = "This server does not answer to this name. Its operator can list the name in RILL_ALLOWED_HOSTS."
+
+
+class OriginNotAllowed(RillError):
+    status = 403
+    cause = "origin_not_allowed"
+    sentence = "This request came from another site. The operator can list its origin in RILL_ALLOWED_ORIGINS."
 
 
 class MessageNotFound(NotFound):

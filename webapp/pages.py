@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import quote, urlencode, urljoin
 
 from webapp.domain import ConversationId, ReaderId, RequestId
 from webapp.embeds import Embed
 from webapp.security import content_security_policy, page_nonce
+from webapp.visits import Visit
 
 
 def new_request_id() -> RequestId:
@@ -31,7 +31,7 @@ class Page:
     `name` is random; `since` is the number of the last message that the page shows as settled, `switches` how often
     another branch of the conversation had been shown before, `listed` the version of the reader's list that it shows;
     what asks without one is no page, and follows no list. `theme` is the one that its reader chose, "light" or "dark".
-    A page in another site's has an `embed`, for as long as its visit lasts. An inset is no page of ours but markup in
+    A page in another site's has a `visit`, and lasts as long. An inset is no page of ours but markup in
     one of other people's; there `base` is a whole URL, as addresses have to be, and at `framed_base` are pages that
     show the same in a frame. Neither shows a list. Static files are at `static_url`, for all pages alike.
     """
@@ -45,8 +45,7 @@ class Page:
     switches: int = 0
     listed: int | None = None
     theme: str = ""
-    embed: Embed | None = None
-    visit_ends_at: datetime | None = None
+    visit: Visit | None = None
     static_url: str = "/static"
     is_inset: bool = False
     framed_base: str = ""
@@ -65,8 +64,7 @@ class Page:
         switches: int = 0,
         listed: int | None = None,
         theme: str = "",
-        embed: Embed | None = None,
-        visit_ends_at: datetime | None = None,
+        visit: Visit | None = None,
         static_url: str = "/static",
         is_inset: bool = False,
         framed_base: str = "",
@@ -82,12 +80,15 @@ class Page:
             switches,
             listed,
             theme,
-            embed,
-            visit_ends_at,
+            visit,
             static_url,
             is_inset,
             framed_base,
         )
+
+    @property
+    def embed(self) -> Embed | None:
+        return self.visit.embed if self.visit else None
 
     @property
     def is_alone(self) -> bool:

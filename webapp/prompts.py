@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TypeGuard
 
 from webapp import errors
-from webapp.domain import AssistantId, AttachmentId, RequestId
+from webapp.domain import AssistantId, AttachmentId, ConversationId, RequestId
 from webapp.languages import gettext as _
 from webapp.pages import new_request_id
 from webapp.setups import MAX_MODEL_CHARS
+from webapp.stores.texts import request_key
 
 MAX_REQUEST_ID_CHARS = 64
 MAX_ASSISTANT_ID_CHARS = 64
@@ -34,6 +35,10 @@ class SentPrompt:
     assistant: AssistantId | None = None
     attached: tuple[AttachmentId, ...] = ()
     written: Mapping[str, object] = field(default_factory=dict)
+
+    def sending(self, conversation_id: ConversationId | None) -> str:
+        """Name this sending of this prompt: sent again, it has the same name, and is stored once."""
+        return f"{conversation_id or ''}:{request_key(self.request_id, self.text)}"
 
 
 def read_prompt(fields: Mapping[str, object]) -> SentPrompt:

@@ -16,7 +16,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
 
 from webapp import errors
-from webapp.domain import ReaderId, RequestId
+from webapp.domain import ReaderId
 from webapp.embeds import Embed
 
 REMEMBERED_REQUESTS = 10_000
@@ -30,9 +30,9 @@ class Quotas:
 
     def __init__(self) -> None:
         self._windows = FixedWindowRateLimiter(MemoryStorage())
-        self._beginning: list[ReaderId] = []
-        # The newest requests that began a turn: whoever sends one again, because no answer came, is let on to it.
-        self._begun: OrderedDict[tuple[ReaderId, RequestId], None] = OrderedDict()
+        self._beginning: list[tuple[ReaderId, str | None]] = []
+        # The newest sendings that began a turn: who sends the same again, because no answer came, is let on to it.
+        self._begun: OrderedDict[tuple[ReaderId, str], None] = OrderedDict()
 
     @contextmanager
     def taken(
@@ -40,37 +40,46 @@ class Quotas:
         embed: Embed,
         reader: ReaderId,
         running: Callable[[str], int],
-        request_id: RequestId | None = None,
+        sending: str | None = None,
     ) -> Iterator[None]:
         """Count the turn that begins within this; one that does not begin is not counted. Raises `QuotaReached`.
 
-        `running` tells how many replies are being written to readers whose ids begin so.
+        `running` tells how many replies are being written to readers whose ids begin so. `sending` names one sending of
+        one prompt, of which the store keeps one however often it comes.
         """
-        if request_id is not None and (reader, request_id) in self._begun:
+        if sending is not None and ((reader, sending) in self._begun or (reader, sending) in self._beginning):
             yield
             return
         self._require_room(embed, reader, running)
-        self._beginning.append(reader)
+        self._beginning.append((reader, sending))
         try:
             yield
         finally:
-            self._beginning.remove(reader)
+            self._beginning.remove((reader, sending))
         for item, whose in _prompts(embed, reader):
             self._windows.hit(item, "prompts", whose)
-        if request_id is not None:
-            self._begun[reader, request_id] = None
+        if sending is not None:
+            self._begun[reader, sending] = None
             if len(self._begun) > REMEMBERED_REQUESTS:
                 self._begun.popitem(last=False)
 
     def _require_room(self, embed: Embed, reader: ReaderId, running: Callable[[str], int]) -> None:
         limits = embed.limits
         for limit, whose in ((limits.visitor_running, reader), (limits.running, embed.owner_prefix)):
-            if limit and running(whose) + sum(each.startswith(whose) for each in self._beginning) >= limit:
+            if limit and running(whose) + self._count_beginning(whose) >= limit:
                 raise errors.QuotaReached
-        for kind, windows in (("tokens", _tokens(embed, reader)), ("prompts", _prompts(embed, reader))):
-            for item, whose in windows:
-                if not self._windows.test(item, kind, whose):
-                    raise errors.QuotaReached(self._minutes(item, kind, whose))
+        for item, whose in _tokens(embed, reader):
+            self._require_left(item, "tokens", whose, 1)
+        for item, whose in _prompts(embed, reader):
+            # Those that begin just now are counted when they have.
+            self._require_left(item, "prompts", whose, 1 + self._count_beginning(whose))
+
+    def _count_beginning(self, whose: str) -> int:
+        return sum(reader.startswith(whose) for reader, _ in self._beginning)
+
+    def _require_left(self, item: RateLimitItem, kind: str, whose: str, cost: int) -> None:
+        if not self._windows.test(item, kind, whose, cost=cost):
+            raise errors.QuotaReached(self._minutes(item, kind, whose))
 
     def count(self, embed: Embed, reader: ReaderId, tokens: int) -> None:
         """Count what a reply took; it is written by then, so that the last one may go beyond the limit."""

@@ -38,7 +38,8 @@ MAX_HEADER_BYTES = 16_384
 
 DEFAULT_HEADERS = {
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    # With "no-referrer" the forms of our own pages would come with an Origin of "null".
+    "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -221,19 +222,15 @@ class Guard:
             return
         await self._app(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> PlainTextResponse | None:
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         if _head_bytes(scope) > MAX_HEADER_BYTES:
-            return PlainTextResponse("The head of this request is too large.\n", 431)
+            return _refused(headers, errors.HeadTooLarge())
         if not is_host_allowed(headers.get("host", ""), self._hosts):
-            return PlainTextResponse(
-                "This server does not answer to this name. Its operator can list the name in RILL_ALLOWED_HOSTS.\n", 400
-            )
+            return _refused(headers, errors.HostNotAllowed())
         if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
             return None
         if not is_origin_allowed(headers, scope["scheme"], (*self._origins, *self._guests(_path(scope)))):
-            return PlainTextResponse(
-                "This request came from another site. The operator can list its origin in RILL_ALLOWED_ORIGINS.\n", 403
-            )
+            return _refused(headers, errors.OriginNotAllowed())
         return None
 
     def _reader(self, connection: HTTPConnection) -> tuple[ReaderId, bool]:
@@ -254,6 +251,9 @@ class Guard:
         headers = MutableHeaders(scope=message)
         if scope["state"].get("is_for_all"):
             headers.setdefault("cross-origin-resource-policy", "cross-origin")
+        if scope["state"].get("has_no_cookie"):
+            # Whoever has its address is let in.
+            headers.setdefault("referrer-policy", "no-referrer")
         for name, value in DEFAULT_HEADERS.items():
             headers.setdefault(name, value)
         if cookie is not None:
@@ -270,6 +270,14 @@ class Guard:
             return COOKIE
         # Several of these apps may be mounted side by side; "__Host-" is for those that have the host to themselves.
         return f"__Secure-{COOKIE}" if path else f"__Host-{COOKIE}"
+
+
+def _refused(headers: Headers, error: errors.RillError) -> Response:
+    """Refuse before anything is known of who asks, in the asker's form."""
+    is_program = re.search(r"application/(json|x-ndjson)|text/event-stream", headers.get("accept", ""))
+    if is_program and headers.get("hx-request") != "true":
+        return JSONResponse(error.as_json(), error.status)
+    return PlainTextResponse(f"{error.sentence}\n", error.status)
 
 
 async def _identified(identify: Identify, connection: HTTPConnection) -> ReaderId | None:

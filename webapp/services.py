@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from starlette.requests import HTTPConnection
 
@@ -14,9 +13,9 @@ from webapp.assets import THEMES, Assets
 from webapp.assistants import Assistants
 from webapp.attachments import Attachments
 from webapp.branding import Brand
-from webapp.domain import KEY_READER, ConversationId, ReaderId, RequestId
+from webapp.domain import KEY_READER, ConversationId, ReaderId
 from webapp.embeds import Embed, Embeds
-from webapp.errors import NotSignedIn, StoreUnavailable, VisitEnded
+from webapp.errors import NotSignedIn, StoreUnavailable
 from webapp.exports import Exports
 from webapp.images import Images
 from webapp.imports import Imports
@@ -68,11 +67,9 @@ class Services:
     assets: Assets
 
     def require_visit(self, page: Page) -> None:
-        """Raise `VisitEnded` or `EmbedNotFound` if a page that is open may go on no longer."""
-        if page.embed is not None:
-            self.embeds.find(page.embed.name)
-            if page.visit_ends_at is not None and datetime.now(UTC) >= page.visit_ends_at:
-                raise VisitEnded
+        """Raise `VisitEnded`, `EmbedNotFound` or `NotSignedIn` if a page that is open may go on no longer."""
+        if page.visit is not None:
+            self.visits.now(page.visit).require_open()
 
     async def require_reader(self, reader: ReaderId) -> None:
         """Raise `ProgramKeyUnknown` if a program that follows a feed may do so no longer."""
@@ -82,12 +79,12 @@ class Services:
                 await self.keys.require(reader)
 
     @contextmanager
-    def admitted(self, embed: Embed | None, owner: ReaderId, request_id: RequestId | None = None) -> Iterator[None]:
+    def admitted(self, embed: Embed | None, owner: ReaderId, sending: str | None = None) -> Iterator[None]:
         """Begin a turn within this, if there are limits to that. Raises `QuotaReached`; see `Quotas.taken`."""
         if embed is None:
             yield
             return
-        with self.quotas.taken(self.embeds.find(embed.name), owner, self.turns.count_running, request_id):
+        with self.quotas.taken(self.embeds.find(embed.name), owner, self.turns.count_running, sending):
             yield
 
 
@@ -196,8 +193,7 @@ def _page(
         switches=switches,
         listed=listed,
         theme=visit.embed.theme if visit else read_theme(connection.cookies.get(THEME_COOKIE)),
-        embed=visit.embed if visit else None,
-        visit_ends_at=visit.ends_at if visit else None,
+        visit=visit,
         static_url=f"{outside}/static",
         is_inset=is_inset(connection),
         framed_base=framed,

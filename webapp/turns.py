@@ -66,7 +66,8 @@ CONTINUE = "Continue your last answer exactly where it stopped. Do not repeat an
 class Turns:
     """Begins, follows up and ends turns; knows those that run in this process.
 
-    `on_end` is told of each reply that has ended and is stored, and of the conversation as it was when that began.
+    `on_end` is told of each reply that has ended and is stored, and of the conversation as it was when that began; with
+    a reply that another process left behind, of nothing but this reply in it.
     """
 
     def __init__(
@@ -335,6 +336,8 @@ class Turns:
             log.warning("turn.interrupted", conversation=listed.id[:6], reply=reply.number)
             self.broker.publish(listed.id, self._parts.renderer.turn_lost(reply))
             self.broker.announce(listed.owner, ListNews(ListChange.CAME, listed))
+            if self._on_end is not None:
+                self._on_end(Conversation(listed.id, listed.owner, listed.title, listed.updated_at, (reply,)), reply)
 
 
 def _with_model(setup: Setup, model: str | None) -> Setup:

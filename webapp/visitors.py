@@ -16,6 +16,7 @@ import jwt
 from webapp import errors
 from webapp.domain import Visitor
 from webapp.embeds import Embed
+from webapp.stores.texts import storable
 from webapp.text import clean, one_line, without_tags
 
 LONGEST_LIFE_SECONDS = 600
@@ -50,8 +51,8 @@ class Introductions:
         except jwt.InvalidTokenError as error:
             raise errors.VisitorRefused(detail=f"{type(error).__name__}: {error}") from error
         self._require_fresh(embed, claims)
-        if not claims["sub"]:
-            raise errors.VisitorRefused(detail="Its sub is empty.")
+        if not claims["sub"] or claims["sub"] != storable(str(claims["sub"])):
+            raise errors.VisitorRefused(detail="Its sub is empty, or no text that can be stored.")
         return Visitor(
             _text(claims, "sub", MAX_SUBJECT_CHARS),
             one_line(_text(claims, "name", MAX_NAME_CHARS)),

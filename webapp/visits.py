@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -81,11 +81,17 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    """Tells whose pages may use an address: that of an inset's visit, those that its embed lists."""
+    """Tells whose pages may use an address: that of an inset's visit, those that its embed lists.
+
+    In a frame, a form comes from "null" where a browser does not say more: its pages tell nobody their address. Such an
+    address is no other site's to know, and whoever knows it needs no page.
+    """
 
     visits: Visits
 
     def __call__(self, path: str) -> tuple[str, ...]:
+        if path.startswith(FRAMES):
+            return ("null",)
         if not path.startswith(INSETS):
             return ()
         try:
@@ -137,6 +143,13 @@ class Visits:
         if conversation_id == visit.conversation_id:
             return visit
         return self._make(visit.embed, visit.visitor, visit.begun_at, conversation_id)
+
+    def now(self, visit: Visit) -> Visit:
+        """Give a visit with its embed as that is now. Raises `EmbedNotFound`."""
+        embed = self.embeds.all().get(visit.embed.name)
+        if embed is None:
+            raise errors.EmbedNotFound
+        return replace(visit, embed=embed)
 
     def _make(self, embed: Embed, visitor: str, begun_at: datetime, conversation_id: ConversationId | None) -> Visit:
         token = self._addresses.dumps([embed.name, visitor, int(begun_at.timestamp()), conversation_id])

@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx2
 import structlog
@@ -52,7 +53,11 @@ class Webhooks:
         self, outbox: Outbox, visitors: VisitorStore, embeds: Embeds, waits: Sequence[timedelta] = WAITS
     ) -> None:
         self._outbox, self._visitors, self._embeds, self._waits = outbox, visitors, embeds, waits
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False)
+        # No receiver's cookies: they are nobody's, and may be such as cannot be sent back.
+        cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        self._client = httpx2.AsyncClient(
+            timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False, cookies=cookies
+        )
         self._something_new = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[bool]] = set()
@@ -154,6 +159,9 @@ class Webhooks:
             ) as answer:
                 return None if answer.is_success else f"status {answer.status_code}"
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            return describe(error)
+        except Exception as error:  # Whatever one receiver does, the others are told.
+            log.exception("webhook.fault", embed=embed.name)
             return describe(error)
 
 

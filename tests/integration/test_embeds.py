@@ -415,6 +415,105 @@ async def test_a_prompt_that_comes_twice_counts_once_and_one_that_is_refused_not
         assert (await ask(visitor, "2", path)).status == 200
 
 
+@pytest.mark.parametrize("place", ["/e/", "/i/"])
+async def test_no_feed_of_a_conversation_tells_of_the_visitor_s_others(embedding: RillServer, place: str) -> None:
+    async with new_reader(embedding) as visitor:
+        kept = (await visitor.get("/embed/support", headers=JSON)).json()["visit"]
+        path = (await ask(visitor, "Harmless", await begin(visitor, visit=kept))).path.replace("/e/", place)
+        await ask(visitor, "A secret", "/".join(path.replace(place, "/e/").split("/")[:3]))
+        seen = []
+        async with visitor.stream(
+            "GET", f"{path}/stream?page=p&since=0&switches=0&listed=0", headers={"Accept": "text/event-stream"}
+        ) as feed:
+            async for line in feed.aiter_lines():
+                seen.append(line)
+                if 'data-state="finished"' in line:
+                    break
+        async with socket(visitor, f"{path}/stream?page=p&since=0&switches=0&listed=0") as frames:
+            await frames.send(json.dumps({"prompt": "More"}))
+            async with asyncio.timeout(20):
+                while 'data-state="finished"' not in seen[-1] or "More" not in "".join(seen):
+                    seen.append(str(await frames.recv()))
+
+    assert not any("A secret" in each or "rill-listing" in each for each in seen)
+
+
+async def test_a_request_id_that_comes_again_with_other_prompts_is_no_way_past_the_limits(
+    embedding: RillServer, upstream: ScriptedUpstream
+) -> None:
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        begun = [(await ask(visitor, str(number), visit, request_id="same")).status for number in range(5)]
+
+    assert begun == [200, 200, 200, 429, 429]
+    assert len(upstream.exchanges) == 3
+
+
+async def test_an_open_page_of_somebody_unknown_ends_when_only_known_visitors_may_come(
+    embedding: RillServer, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    async with new_reader(embedding) as visitor:
+        path = (await ask(visitor, "Hello", await begin(visitor))).path
+        async with socket(visitor, f"{path}/stream?page=p&since=0&switches=0") as feed:
+            await feed.recv()
+            (tmp_path / "embeds.toml").write_text(FILE.replace('title = "Shop', 'known_only = true\ntitle = "Shop'))
+            await feed.send(json.dumps({"prompt": "More", "request_id": "r2"}))
+            refusal = await feed.recv()
+
+    assert "Sign in" in refusal
+    assert len(upstream.exchanges) == 1
+
+
+async def test_a_stream_of_one_turn_ends_with_the_embed(
+    embedding: RillServer, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    gated = Gated(upstream, "Half ", "whole")
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        asked = visitor.stream(
+            "POST", f"{visit}/messages", json={"prompt": "Hi"}, headers={"Accept": "text/event-stream"}
+        )
+        async with asked as answer:
+            gated.let()
+            (tmp_path / "embeds.toml").write_text(FILE.replace('title = "Shop', 'enabled = false\ntitle = "Shop'))
+            seen = "".join([piece async for piece in answer.aiter_text()])
+        gated.let_all()
+
+    assert "Half" in seen
+    assert "event: done" not in seen
+    assert "Exception in ASGI" not in embedding.output
+
+
+async def test_programs_are_told_in_json_and_nobody_is_led_to_the_operator_s_own_chat(embedding: RillServer) -> None:
+    async with new_reader(embedding) as visitor:
+        path = (await ask(visitor, "Mine", await begin(visitor))).path
+        other = f"{path[:-4]}abcd"
+        program = [await visitor.get(address, headers=JSON) for address in (other, "/e/rubbish/", "/embed/nothing")]
+        shown = [await visitor.get(f"/embed/{name}", headers=HTML) for name in ("nothing", "resting")]
+        inset = await visitor.get("/i/rubbish/", headers={**HTMX, "Origin": HOST})
+
+    assert [(each.status_code, each.json()["cause"]) for each in program] == [
+        (404, "conversation_not_found"),
+        (404, "embed_not_found"),
+        (404, "embed_not_found"),
+    ]
+    assert [Dom(each.text).document.select("main a") for each in shown] == [[], []]
+    assert inset.headers["access-control-allow-origin"] == "*"
+    assert inset.text.startswith('<hx-partial id="rill-notice"')
+
+
+async def test_a_form_of_the_frame_s_is_taken_without_scripts_from_browsers_that_say_little(
+    embedding: RillServer,
+) -> None:
+    """They know no Fetch Metadata, and send no Origin from a page that tells nobody its address."""
+    async with new_reader(embedding) as visitor:
+        visit = await begin(visitor)
+        asked = await visitor.post(f"{visit}/messages", data={"prompt": "Hi"}, headers={**HTML, "Origin": "null"})
+        own = await visitor.post("/messages", data={"prompt": "Hi"}, headers={**HTML, "Origin": "null"})
+
+    assert (asked.status_code, own.status_code) == (303, 403)
+
+
 async def test_a_message_as_it_was_written_shows_in_the_frame(embedding: RillServer) -> None:
     async with new_reader(embedding) as visitor:
         path = (await ask(visitor, "Hello", await begin(visitor))).path

@@ -66,7 +66,7 @@ async def test_every_answer_carries_the_headers_of_defence(
     answer = await reader.request(method, url.format(path=path), headers=headers, data=fields)
 
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["cross-origin-opener-policy"] == "same-origin"
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
@@ -254,6 +254,17 @@ async def test_other_sites_may_change_nothing(
     assert answer.status_code == 403
     assert len(model.exchanges) == 1
     assert "Forged" not in (await reader.get(path)).text
+
+
+async def test_a_program_is_refused_in_its_own_form(reader: httpx.AsyncClient) -> None:
+    accept = {"Accept": "application/json"}
+    for headers, status, cause in (
+        ({"Host": "evil.example"}, 400, "host_not_allowed"),
+        ({"Origin": "http://evil.example"}, 403, "origin_not_allowed"),
+    ):
+        answer = await reader.post("/messages", json={"prompt": "Hi"}, headers={**headers, **accept})
+
+        assert (answer.status_code, answer.json()["cause"]) == (status, cause)
 
 
 @pytest.mark.parametrize("origin", ["own", "own, https", "http://friend.example", None])

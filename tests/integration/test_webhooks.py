@@ -16,7 +16,7 @@ import pytest
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.clients import ask, new_reader
+from tests.clients import Gated, ask, asking, new_reader
 from tests.dom import Dom
 from tests.fakes import Exchange, RillServer, ScriptedUpstream, rill_server, until
 from tests.stores import begin, finish, sqlite_url
@@ -123,6 +123,21 @@ async def test_what_was_stored_is_told_after_a_crash(
     assert SECRET not in server.output
 
 
+async def test_a_reply_that_a_crash_interrupted_is_told(
+    server: RillServer, upstream: ScriptedUpstream, receiver: ScriptedUpstream
+) -> None:
+    gated = Gated(upstream, "Half ", "whole")
+    async with new_reader(server) as visitor, asking(visitor, "Hi", await visit(visitor)) as (_, events):
+        gated.let()
+        await anext(events)
+        await server.end(signal.SIGKILL)
+        await server.start()
+        await until(lambda: told(receiver, Event.REPLY_FINISHED), "the delivery after the crash", 30)
+
+    (finished,) = told(receiver, Event.REPLY_FINISHED)
+    assert finished["reply"]["state"] == "interrupted"
+
+
 class Shop:
     """A store with one conversation of an embed in it, and webhooks that do not wait long."""
 
@@ -174,6 +189,34 @@ async def test_it_is_given_up_in_the_end(tmp_path: Path, receiver: ScriptedUpstr
             pass
 
     assert len(receiver.exchanges) == 3
+
+
+async def test_a_receiver_s_cookies_are_not_kept(tmp_path: Path, receiver: ScriptedUpstream) -> None:
+    """One that is no ASCII could not even be sent back."""
+    cookies = {"Set-Cookie": "n=ü; Path=/"}
+    receiver.script = lambda exchange: exchange.json(200, {}, **cookies)
+    async with shop(tmp_path, receiver) as one:
+        for number in range(3):
+            await one.tell()
+            await until(lambda number=number: len(receiver.exchanges) > number, "the next delivery")
+
+    assert not any("cookie" in exchange.headers for exchange in receiver.exchanges)
+
+
+async def test_what_goes_wrong_with_one_delivery_is_no_end_of_all(
+    tmp_path: Path, receiver: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = iter([RuntimeError("A fault of ours.")])
+
+    def headers(*_about: object) -> dict[str, str]:
+        for fault in faults:
+            raise fault
+        return {"content-type": "application/json"}
+
+    monkeypatch.setattr("webapp.webhooks._headers", headers)
+    async with shop(tmp_path, receiver) as one:
+        await one.tell()
+        await until(lambda: receiver.exchanges, "the second attempt")
 
 
 async def test_the_same_thing_is_told_once(tmp_path: Path, receiver: ScriptedUpstream) -> None:

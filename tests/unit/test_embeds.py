@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from webapp import errors
-from webapp.domain import Assistant, AssistantId, ConversationId, Parameters, ReaderId, RequestId, Setup, Visitor
+from webapp.domain import Assistant, AssistantId, ConversationId, Parameters, ReaderId, Setup, Visitor
 from webapp.embeds import Embed, Embeds
 from webapp.quotas import Quotas
 from webapp.setups import Offer
@@ -39,9 +39,9 @@ def embed(**fields: object) -> Embed:
 
 
 def take(
-    quotas: Quotas, one: Embed, reader: ReaderId, running: Callable[[str], int], request_id: RequestId | None = None
+    quotas: Quotas, one: Embed, reader: ReaderId, running: Callable[[str], int], sending: str | None = None
 ) -> None:
-    with quotas.taken(one, reader, running, request_id):
+    with quotas.taken(one, reader, running, sending):
         pass
 
 
@@ -248,6 +248,26 @@ class TestQuotas:
             with pytest.raises(errors.QuotaReached, match="Try again when"):
                 take(quotas, one, NOBODY, running.__getitem__)
 
+    def test_those_that_begin_at_once_count_before_they_have_begun(self) -> None:
+        quotas, one = Quotas(), embed(limits={"prompts_per_hour": 2, "visitor_running": 0, "running": 0})
+        other = ReaderId("embed:support:b")
+        with (
+            quotas.taken(one, NOBODY, none_running),
+            quotas.taken(one, other, none_running),
+            pytest.raises(errors.QuotaReached),
+        ):
+            take(quotas, one, NOBODY, none_running)
+
+    def test_one_sending_is_let_on_however_often_it_comes(self) -> None:
+        quotas, one = Quotas(), embed(limits={"prompts_per_hour": 1})
+        with quotas.taken(one, NOBODY, none_running, "a"):
+            take(quotas, one, NOBODY, none_running, "a")
+        take(quotas, one, NOBODY, lambda _: 9, "a")
+
+        for reader, sending in ((NOBODY, "b"), (ReaderId("embed:support:b"), "a")):
+            with pytest.raises(errors.QuotaReached):
+                take(quotas, one, reader, none_running, sending)
+
     def test_no_limit_is_none(self) -> None:
         quotas, one = Quotas(), embed(limits=dict.fromkeys(type(embed().limits).model_fields, 0))
 
@@ -262,16 +282,6 @@ class TestQuotas:
 
         with pytest.raises(errors.QuotaReached):
             take(quotas, one, NOBODY, none_running)
-
-    def test_what_is_sent_again_is_let_on_whatever_is_used_up(self) -> None:
-        quotas, one = Quotas(), embed(limits={"visitor_prompts_per_hour": 1, "visitor_running": 1})
-        take(quotas, one, NOBODY, none_running, RequestId("1"))
-
-        take(quotas, one, NOBODY, lambda _: 1, RequestId("1"))
-        with pytest.raises(errors.QuotaReached):
-            take(quotas, one, NOBODY, none_running, RequestId("2"))
-        with pytest.raises(errors.QuotaReached):
-            take(quotas, one, ReaderId("embed:support:b"), lambda _: 1, RequestId("1"))
 
     def test_what_is_about_to_begin_counts_as_running(self) -> None:
         quotas, one = Quotas(), embed(limits={"visitor_running": 2})

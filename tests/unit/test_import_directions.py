@@ -74,7 +74,7 @@ BESIDE: dict[str, set[str]] = {
     "replies": {"markdown"},
     "thoughts": {"markdown"},
     "migrations": {"stores"},
-    "pages": {"security"},
+    "pages": {"security", "visits"},
     "insets": {"pages"},
     "turns": {"attachments", "running"},
     "titles": {"lists"},

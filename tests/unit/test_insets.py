@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -11,11 +12,12 @@ from webapp.embeds import Embed
 from webapp.insets import fitted
 from webapp.markdown import render
 from webapp.pages import Page
+from webapp.visits import Visit
 
 OWN = Page.make(
     base="", origin="https://chat.example", secret="s" * 32, reader=ReaderId("a"), conversation_id=ConversationId("c1")
 )
-EMBED = Embed.model_validate({"name": "support"})
+VISIT = Visit("x", Embed.model_validate({"name": "support"}), "v", datetime.now(UTC), datetime.now(UTC))
 INSET = replace(OWN, is_inset=True, base="https://chat.example/i/x")
 
 
@@ -60,4 +62,4 @@ def test_an_inset_gets_what_its_page_does_not_say(html: str, expected: str) -> N
 def test_what_somebody_wrote_stays_as_it_is(text: str) -> None:
     html = render(text)
 
-    assert fitted(replace(INSET, embed=EMBED), html) == html
+    assert fitted(replace(INSET, visit=VISIT), html) == html

@@ -53,6 +53,7 @@ from webapp.pages import Page
 from webapp.rendering import SPLIT, Parts, Renderer
 from webapp.snippets import snippets
 from webapp.transports.view import SETUP_FIELDS, Welcome
+from webapp.visits import Visit
 
 FOLDER = ROOT / "templates"
 TEMPLATES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.html"))
@@ -125,6 +126,7 @@ def parts() -> list[Parts]:
 ASSISTANT = Assistant(AssistantId(HOSTILE), HOSTILE, HOSTILE, HOSTILE, starters=(HOSTILE,))
 LISTED = ListedConversation(ConversationId("c" * 22), ReaderId("a" * 32), HOSTILE, NOW)
 EMBED = Embed.model_validate({"name": "support", "origins": ["https://host.example"], "title": HOSTILE[:60]})
+VISIT = Visit("x", EMBED, "v", NOW, NOW)
 INSET: dict[str, Any] = {
     "is_inset": True,
     "base": "https://chat.example/i/x",
@@ -132,8 +134,8 @@ INSET: dict[str, Any] = {
 }
 SAMPLES: dict[str, list[Any]] = {
     "page": [
-        *(page("c" * 22), page(None), replace(page("c" * 22), embed=EMBED), replace(page(None), embed=EMBED)),
-        *(replace(page(place), embed=EMBED, **INSET) for place in ("c" * 22, None)),
+        *(page("c" * 22), page(None), replace(page("c" * 22), visit=VISIT), replace(page(None), visit=VISIT)),
+        *(replace(page(place), visit=VISIT, **INSET) for place in ("c" * 22, None)),
     ],
     "model": models(),
     "notice": [HOSTILE, ""],

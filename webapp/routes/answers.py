@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 from markupsafe import escape
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from webapp import errors, ids
@@ -17,23 +17,23 @@ from webapp.wire import Failure
 log = structlog.get_logger()
 
 
-def is_htmx(request: Request) -> bool:
+def is_htmx(request: HTTPConnection) -> bool:
     return request.headers.get("hx-request") == "true"
 
 
-def wants_ndjson(request: Request) -> bool:
+def wants_ndjson(request: HTTPConnection) -> bool:
     return "application/x-ndjson" in request.headers.get("accept", "") or request.query_params.get("format") == "json"
 
 
-def wants_json(request: Request) -> bool:
+def wants_json(request: HTTPConnection) -> bool:
     return wants_ndjson(request) or "application/json" in request.headers.get("accept", "")
 
 
-def wants_event_stream(request: Request) -> bool:
+def wants_event_stream(request: HTTPConnection) -> bool:
     return "text/event-stream" in request.headers.get("accept", "")
 
 
-def is_program(request: Request) -> bool:
+def is_program(request: HTTPConnection) -> bool:
     return wants_json(request) or wants_event_stream(request)
 
 
@@ -54,7 +54,7 @@ def done(request: Request, page: Page, url: str, body: str = "") -> Response:
     """Answer for what has been done: htmx with what it changes, or nothing but that the notice is over."""
     if is_htmx(request):
         return fragments(request, page, body or services(request).renderer.render("fragments/notice.html", notice=""))
-    if wants_json(request) or request.method == "DELETE":
+    if is_program(request) or request.method == "DELETE":
         return Response(status_code=204)
     return RedirectResponse(url, 303)
 
@@ -71,7 +71,7 @@ async def refused(request: Request, error: Exception) -> Response:
         return fragments(request, page, body, error.status)
     if is_program(request):
         return JSONResponse(error.as_json(), error.status)
-    return _error_page(request, page, error.status, error.sentence)
+    return _error_page(request, page, error)
 
 
 async def not_found(request: Request, error: Exception) -> Response:
@@ -83,11 +83,18 @@ async def method_not_allowed(request: Request, error: Exception) -> Response:
     return await refused(request, errors.MethodNotAllowed())
 
 
-def _error_page(request: Request, page: Page, status: int, sentence: str) -> HTMLResponse:
-    body = services(request).renderer.render(
-        "pages/error.html", page=page, explanation=sentence, status=status, assets=services(request).assets
+def _error_page(request: Request, page: Page, error: errors.RillError) -> HTMLResponse:
+    found = services(request)
+    body = found.renderer.render(
+        "pages/error.html",
+        page=page,
+        explanation=error.sentence,
+        status=error.status,
+        # A site's visitors have no business in the operator's own chat.
+        can_begin=not isinstance(error, errors.EmbedNotFound),
+        assets=found.assets,
     )
-    return html(page, body, status)
+    return html(page, body, error.status)
 
 
 async def bad_request(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from urllib.parse import urlencode
 
@@ -59,7 +59,9 @@ class VisitGate:
             visit = services(connection).visits.read(token)
         except errors.EmbedNotFound as error:
             connection.state.has_no_cookie = True
-            return PlainTextResponse(f"{error.sentence}\n", error.status)(scope, receive, send)
+            # In it is nothing of anybody's, and an inset has to be able to show it.
+            headers = {"Access-Control-Allow-Origin": "*"} if self._place == INSETS else {}
+            return _told(connection, base(connection), None, error, headers)(scope, receive, send)
         enter(connection, visit, base(connection).removesuffix(self._place + token), self._place)
         if self._place == FRAMES or scope["type"] == "websocket":
             return self._admitted(connection, visit)(scope, receive, send)
@@ -102,14 +104,23 @@ class InsetGate:
         return self._app(scope, receive, send)
 
 
-def _told(connection: HTTPConnection, outside: str, embed: Embed, error: errors.RillError) -> Response:
+def _told(
+    connection: HTTPConnection,
+    outside: str,
+    embed: Embed | None,
+    error: errors.RillError,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """Say in the frame of a chat why there is none, with the way to a new one if there can be one."""
-    if connection.scope["type"] == "websocket":
-        return PlainTextResponse(error.sentence, error.status)
     found = services(connection)
-    if connection.headers.get("hx-request") == "true":
+    is_shown = connection.scope["type"] == "http"
+    if is_shown and answers.is_htmx(connection):
         body = found.renderer.render("fragments/notice.html", notice=error.sentence)
-        return Response(body, error.status, media_type="text/html")
+        return Response(body, error.status, headers, "text/html")
+    if is_shown and answers.is_program(connection):
+        return JSONResponse(error.as_json(), error.status, headers)
+    if not is_shown or embed is None:
+        return PlainTextResponse(f"{error.sentence}\n", error.status, headers)
     body = found.renderer.render(
         "pages/no_visit.html",
         base=outside,
@@ -149,7 +160,7 @@ async def begin(request: Request) -> Response:
     embed, is_htmx = _known_embed(request), answers.is_htmx(request)
     try:
         visit = await _visit(request, embed)
-    except (errors.VisitorRefused, errors.NotSignedIn, errors.EmbedNotFound) as error:
+    except errors.RillError as error:
         if answers.is_program(request) and not is_htmx:
             raise
         log.info("embed.refused", embed=embed.name, cause=error.cause, detail=error.detail)

@@ -101,7 +101,7 @@ async def _create(request: Request, conversation_id: ConversationId | None) -> R
     try:
         attached = [each.id for each in await take_files(request, conversation_id, files)]
         setup = await _setup(request, sent) if conversation_id is None else None
-        with services(request).admitted(embed_of(request), owner, sent.request_id):
+        with services(request).admitted(embed_of(request), owner, sent.sending(conversation_id)):
             begun = await services(request).turns.begin(
                 *(owner, conversation_id, sent.text, sent.request_id),
                 edits=sent.edits,

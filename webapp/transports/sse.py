@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from webapp import ids
 from webapp.domain import BegunTurn, Listing, ListNews, Position, ReaderId
-from webapp.errors import EmbedNotFound, ProgramKeyUnknown, VisitEnded
+from webapp.errors import EmbedNotFound, NotSignedIn, ProgramKeyUnknown, VisitEnded
 from webapp.feeds import Beat, Item, Snapshot, follow, follow_turn
 from webapp.insets import fitted
 from webapp.pages import Page
@@ -57,6 +57,9 @@ def _response(
     return _Response(events, ping=KEEP_ALIVE_SECONDS, sep=LINE_END, send_timeout=SEND_TIMEOUT_SECONDS, headers=headers)
 
 
+VISIT_IS_OVER = (VisitEnded, EmbedNotFound, NotSignedIn)
+
+
 class _Response(EventSourceResponse):
     """One that lets a reader go who takes nothing, which is no fault of ours."""
 
@@ -81,7 +84,7 @@ async def _feed_events(
                 if isinstance(item, Beat):
                     await services.require_reader(reader)
                 events = _events(services, page, item)
-            except (VisitEnded, EmbedNotFound, ProgramKeyUnknown):
+            except (*VISIT_IS_OVER, ProgramKeyUnknown):
                 return  # What asks again is told so.
             for event in events:
                 yield event
@@ -93,7 +96,11 @@ async def _turn_events(
     turn = begun.reply.number
     async with aclosing(follow_turn(services.turns, reader, begun)) as feed:
         async for item in feed:
-            for event in _events(services, page, item):
+            try:
+                events = _events(services, page, item)
+            except VISIT_IS_OVER:
+                return
+            for event in events:
                 yield event
             if has_ended(item, turn):
                 break

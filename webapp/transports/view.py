@@ -134,15 +134,15 @@ def window(page: Page) -> Window:
 
 
 def list_cursor(services: Services, page: Page) -> ListCursor | None:
-    """Say where a page is in its reader's list; a program that follows a feed shows none."""
-    return None if page.listed is None else ListCursor(services.lists, page.listed)
+    """Say where a page is in its reader's list; a program's feed has none, nor that of an embed or inset."""
+    return None if page.listed is None or page.is_alone else ListCursor(services.lists, page.listed)
 
 
 def fragments(services: Services, page: Page, item: Item) -> Iterator[tuple[str, Position | None]]:
     """Give what an item of a feed changes in a page, with the feed's position after it, if that moves.
 
-    Each by itself: htmx looks up the targets of a whole message before it applies any of it. Raises `VisitEnded` or
-    `EmbedNotFound` at a beat, if the page may follow no longer.
+    Each by itself: htmx looks up the targets of a whole message before it applies any of it. Raises `VisitEnded`,
+    `EmbedNotFound` or `NotSignedIn` at a beat, if the page may follow no longer.
     """
     renderer = services.renderer
     if isinstance(item, Beat):

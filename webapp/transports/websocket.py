@@ -90,7 +90,7 @@ class PageSocket:
             raise errors.BadRequest("A first message goes by POST.")
         self._services.require_visit(self._page)
         await self._services.require_reader(self._reader)
-        with self._services.admitted(self._page.embed, self._reader, sent.request_id):
+        with self._services.admitted(self._page.embed, self._reader, sent.sending(conversation_id)):
             await self._services.turns.begin(
                 *(self._reader, conversation_id, sent.text, sent.request_id),
                 edits=sent.edits,
