@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.fakes import RillServer, ScriptedUpstream, rill_server
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Most tests wait more than they compute: with one process for each core half of them stands idle."""
+    return max(2, (os.cpu_count() or 1) * 3 // 2)
 
 
 @pytest.fixture
