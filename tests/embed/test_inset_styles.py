@@ -92,7 +92,7 @@ async def converses(shown: Page | Frame) -> None:
     # What comes first over the socket closes a menu that was open before.
     await expect(shown.locator("#rill-fallback > *")).to_have_count(0)
     # By the element, not by the mouse, which would stay over it.
-    await shown.locator(".reply summary").last.evaluate("summary => summary.click()")
+    await shown.locator(".reply .more > summary").last.evaluate("summary => summary.click()")
     await shown.locator("#rill-prompt").focus()
 
 

@@ -94,7 +94,7 @@ async def is_answered(shown: Page, text: str) -> None:
 async def opens_menu(shown: Page, message: Literal["prompt", "reply"]) -> None:
     # What comes first over the inset's socket closes a menu that was open before.
     await expect(shown.locator("#rill-fallback > *")).to_have_count(0)
-    await shown.locator(f".{message} summary").click()
+    await shown.locator(f".{message} .more > summary").click()
 
 
 async def has_ended(shown: Page) -> None:
@@ -205,7 +205,8 @@ async def test_all_that_can_be_done_is_done_within_the_page(
     await is_answered(shown, "Fresh.")
     await expect(shown.locator("article.message")).to_have_count(2)
     await opens_menu(shown, "prompt")
-    await shown.get_by_role("button", name="Delete, with what follows").first.click()
+    await shown.get_by_text("Delete, with what follows").first.click()
+    await shown.get_by_role("button", name="Delete for good").first.click()
     await expect(shown.locator("article.message")).to_have_count(0)
 
     assert shown.url == address
@@ -286,7 +287,7 @@ async def test_no_style_goes_in(new_page: NewPage, host: Host, upstream: Scripte
         await shown.goto(host.has("plain.html", f"<!doctype html>{HEAD}{styles}<div>{line(host.embed_url)}</div>"))
         await asks(shown, "Show me")
         await has_ended(shown)
-        await shown.locator(".reply summary").last.click()
+        await shown.locator(".reply .more > summary").last.click()
         await shown.locator("#rill-prompt").focus()
         await shown.mouse.move(0, 0)
         await expect(shown.locator("math").last).to_be_visible()
@@ -333,7 +334,7 @@ async def test_axe_finds_nothing_in_it(new_page: NewPage, host: Host, upstream: 
     await asks(shown, "Show me")
     await has_ended(shown)
     await judge.look("answered")
-    await shown.locator(".reply summary").last.click()
+    await shown.locator(".reply .more > summary").last.click()
     await judge.look("with its menu open")
 
     assert judge.found == []
@@ -359,8 +360,9 @@ async def test_a_connection_that_is_lost_is_said_to_be(
     pulse = shown.locator("#rill-pulse")
     await expect(pulse).to_be_hidden()
     # What 25 s without a beat do; and at once, since the next beat hides it again.
-    visibility = await pulse.evaluate(
-        """pulse => {
+    visibility = await shown.evaluate(
+        """() => {
+          const pulse = document.querySelector("#rill-pulse");
           pulse.getAnimations().forEach(animation => animation.currentTime = 26_000);
           return getComputedStyle(pulse).visibility;
         }"""

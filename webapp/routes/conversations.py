@@ -144,10 +144,12 @@ async def _draft(request: Request, now: Snapshot) -> Draft:
     """Begin the composer as `?edit=` or `?quote=` says, with the number of a message; or with what was not sent yet."""
     if (edited := _asked(request, now, "edit")) is not None and edited.role is Role.USER:
         return Draft(edited.text, edited.number)
-    if (quoted := _asked(request, now, "quote")) is not None:
-        return Draft("".join(f"> {line}\n" for line in quoted.text.splitlines()) + "\n")
     found, owner, place = services(request), reader(request), now.conversation.id
-    return Draft(await found.workshop.draft(owner, place), waiting=await found.attachments.store.waiting(owner, place))
+    kept, waiting = await found.workshop.draft(owner, place), await found.attachments.store.waiting(owner, place)
+    if (quoted := _asked(request, now, "quote")) is not None:
+        lines = "".join(f"> {line}\n" for line in quoted.text.splitlines())
+        kept = f"{kept.rstrip()}\n\n{lines}\n".lstrip("\n")
+    return Draft(kept, waiting=waiting)
 
 
 def _raw(request: Request, now: Snapshot) -> Response:
