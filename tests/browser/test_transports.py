@@ -126,6 +126,8 @@ async def test_several_cuts_in_one_reply_lose_and_repeat_nothing(
         paced.let_all()
 
         await has_ended(page)
+        # Of two transports at once, one may tell of the end before the other has told all of the text.
+        await sees(page, "word59")
         assert await reply_text(page) == WHOLE
 
 

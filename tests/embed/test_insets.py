@@ -94,7 +94,7 @@ async def is_answered(shown: Page, text: str) -> None:
 async def opens_menu(shown: Page, message: Literal["prompt", "reply"]) -> None:
     # What comes first over the inset's socket closes a menu that was open before.
     await expect(shown.locator("#rill-fallback > *")).to_have_count(0)
-    await shown.locator(f".{message} .more > summary").click()
+    await shown.locator(f".{message} .more > summary").last.click()
 
 
 async def has_ended(shown: Page) -> None:
@@ -287,7 +287,7 @@ async def test_no_style_goes_in(new_page: NewPage, host: Host, upstream: Scripte
         await shown.goto(host.has("plain.html", f"<!doctype html>{HEAD}{styles}<div>{line(host.embed_url)}</div>"))
         await asks(shown, "Show me")
         await has_ended(shown)
-        await shown.locator(".reply .more > summary").last.click()
+        await opens_menu(shown, "reply")
         await shown.locator("#rill-prompt").focus()
         await shown.mouse.move(0, 0)
         await expect(shown.locator("math").last).to_be_visible()
@@ -334,7 +334,7 @@ async def test_axe_finds_nothing_in_it(new_page: NewPage, host: Host, upstream: 
     await asks(shown, "Show me")
     await has_ended(shown)
     await judge.look("answered")
-    await shown.locator(".reply .more > summary").last.click()
+    await opens_menu(shown, "reply")
     await judge.look("with its menu open")
 
     assert judge.found == []
