@@ -44,7 +44,8 @@ HISTORY_TOKENS = 3072
 START_WAIT_SECONDS = 120.0
 ROOM_WAIT_SECONDS = 120.0
 
-_TIMEOUTS = Timeouts(first_chunk=120.0, silence=60.0)
+# Connections on this machine cost nothing, and one that was used may be closed just when it is used again.
+_TIMEOUTS = Timeouts(first_chunk=120.0, silence=60.0, idle=0.0)
 """Two cores that four conversations share read their prompts slowly; that they died is seen at once."""
 
 _BUILT_IN_TEMPERATURE = 0.2
