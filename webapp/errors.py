@@ -86,25 +86,6 @@ class ConversationNotFound(NotFound):
     sentence = N_("There is no such conversation in this browser.")
 
 
-class HeadTooLarge(RillError):
-    status = 431
-    cause = "head_too_large"
-    sentence = "The head of this request is too large."
-
-
-# Who is told these sets the server up, or has to ask who does; in English, as its log and its settings are.
-class HostNotAllowed(RillError):
-    status = 400
-    cause = "host_not_allowed"
-    sentence = "This server does not answer to this name. Its operator can list the name in RILL_ALLOWED_HOSTS."
-
-
-class OriginNotAllowed(RillError):
-    status = 403
-    cause = "origin_not_allowed"
-    sentence = "This request came from another site. The operator can list its origin in RILL_ALLOWED_ORIGINS."
-
-
 class MessageNotFound(NotFound):
     cause = "message_not_found"
     sentence = N_("There is no such message in this conversation.")
@@ -308,6 +289,25 @@ class BodyTooLarge(RillError):
     status = 413
     cause = "body_too_large"
     sentence = N_("The message is far too long to be sent. Shorten it or send it in parts.")
+
+
+# Who is told the following sets the server up, or has to ask who does; in English, as its log and its settings are.
+class HeadTooLarge(RillError):
+    status = 431
+    cause = "head_too_large"
+    sentence = "The head of this request is too large."
+
+
+class HostNotAllowed(RillError):
+    status = 400
+    cause = "host_not_allowed"
+    sentence = "This server does not answer to this name. Its operator can list the name in RILL_ALLOWED_HOSTS."
+
+
+class OriginNotAllowed(RillError):
+    status = 403
+    cause = "origin_not_allowed"
+    sentence = "This request came from another site. The operator can list its origin in RILL_ALLOWED_ORIGINS."
 
 
 class ImageUnavailable(RillError):

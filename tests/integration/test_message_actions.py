@@ -54,6 +54,17 @@ async def test_a_quotation_begins_the_composer(reader: httpx.AsyncClient, path: 
     assert not page.has("#rill-edits")
 
 
+async def test_a_quotation_follows_what_is_written_once(reader: httpx.AsyncClient, path: str) -> None:
+    written = []
+    for draft in ("Mine", "Mine\r\n\r\n> # Head\r\n> \r\n> - *one* <b>\r\n> - 日本\r\n\r\nAnd"):
+        await reader.post(f"{path}/draft", data={"prompt": draft, "request_id": "r"}, headers=HTMX)
+        page = Dom((await reader.get(f"{path}?quote=2")).text)
+        written.append(page.document.select("#rill-prompt")[0].text)
+
+    quoted = "Mine\n\n> # Head\n> \n> - *one* <b>\n> - 日本\n\n"
+    assert written == [quoted, f"{quoted}And"]
+
+
 async def test_a_rating_is_shown_and_can_be_taken_back(reader: httpx.AsyncClient, path: str) -> None:
     page = Dom((await reader.get(path)).text)
 

@@ -148,7 +148,8 @@ async def _draft(request: Request, now: Snapshot) -> Draft:
     kept, waiting = await found.workshop.draft(owner, place), await found.attachments.store.waiting(owner, place)
     if (quoted := _asked(request, now, "quote")) is not None:
         lines = "".join(f"> {line}\n" for line in quoted.text.splitlines())
-        kept = f"{kept.rstrip()}\n\n{lines}\n".lstrip("\n")
+        # It is there already when the page is loaded again.
+        kept = kept if lines in kept else f"{kept.rstrip()}\n\n{lines}\n".lstrip("\n")
     return Draft(kept, waiting=waiting)
 
 
